@@ -1,0 +1,197 @@
+"""The questions as Python functions: what ``import netassay as na`` offers under ``na.radius``, ``na.lipschitz``, ``na.reach``, ``na.assess``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from netassay.assessment.ask import Progress, ask
+from netassay.assessment.assess import assess as assess_all
+from netassay.assessment.assess import covering_radius
+from netassay.checking.replay import Replayer, classify
+from netassay.errors import DataError, ModelError, UsageError
+from netassay.falsifiers.registry import METHODS
+from netassay.falsifiers.registry import Entry as Entry
+from netassay.models.network import Network
+from netassay.numerics.box import Box
+from netassay.numerics.budget import Budget
+from netassay.numerics.norms import Norm
+from netassay.results.answer import Answer, LipschitzAnswer, Question, RadiusAnswer, ReachAnswer
+from netassay.specs.problem import Problem
+from netassay.specs.property import Property, RiskTemplate
+from netassay.specs.regions import Ball
+from netassay.specs.risks import parse_risk
+
+Risk = Property | RiskTemplate | str
+"""A property of one input, a risk still to be bound to an input, or its command-line form such as ``"uncertainty:0.1"``."""
+
+Kind = TypeVar("Kind", bound=Answer)
+
+
+def radius(
+    network: Network,
+    risk: Risk,
+    x: ArrayLike,
+    *,
+    p: Norm | str | float = Norm.LINF,
+    radius: float | None = None,
+    label: int | None = None,
+    method: str = "auto",
+    budget: Budget | None = None,
+    seed: int = 0,
+    progress: Callable[[Progress], None] | None = None,
+    **region: Any,
+) -> RadiusAnswer:
+    """The maximum safe radius around ``x`` (DeepQuant, Definition 4): its upper side is the distance of a replayed witness.
+
+    Args:
+        network: From ``na.load`` or ``na.Network``.
+        risk: What must not happen.
+        x: One input, in the network's input shape and units.
+        p: Norm.
+        radius: How far to look; the whole domain by default, which then must be bounded.
+        label: The true label of ``x``, where known: a misclassified input is answered as such.
+        method: A name of ``na.methods()``.
+        budget: Queries, seconds, memory.
+        seed: Same seed and query budget, same answer.
+        progress: Called now and then with where the search stands.
+        region: mask, scale, granularity, one_hot and group, as ``na.Ball`` takes them.
+    """
+    center, norm = _input(_checked(network), x), Norm.of(p)
+    reach = covering_radius(center, network.domain, norm, **region) if radius is None else radius
+    ball = Ball(center, reach, norm, domain=network.domain, **region)
+    return _one(RadiusAnswer, Question.RADIUS, _problem(network, risk, ball, label), method, budget, seed, progress)
+
+
+def lipschitz(
+    network: Network,
+    risk: Risk,
+    region: Ball,
+    *,
+    label: int | None = None,
+    method: str = "auto",
+    budget: Budget | None = None,
+    seed: int = 0,
+    progress: Callable[[Progress], None] | None = None,
+) -> LipschitzAnswer:
+    """Q = sup abs(s(x) - s(x')) / norm(x - x') over a ball around x (DeepQuant, Definition 6), from below, with its witness."""
+    return _one(LipschitzAnswer, Question.LIPSCHITZ, _problem(_checked(network), risk, region, label), method, budget, seed, progress)
+
+
+def reach(
+    network: Network,
+    expression: Risk,
+    region: Ball | Box,
+    *,
+    method: str = "auto",
+    budget: Budget | None = None,
+    seed: int = 0,
+    tolerance: float | None = None,
+    progress: Callable[[Progress], None] | None = None,
+) -> ReachAnswer:
+    """The range of ``expression`` over a region, from inside: both ends are values that a replayed point reaches.
+
+    Args:
+        network: From ``na.load`` or ``na.Network``.
+        expression: ``na.Output(k)`` for an output, or a risk for the range of its s(x). Over a box it must be bound.
+        region: A box or a ball.
+        method, budget, seed, progress: As for ``radius``.
+        tolerance: Stop once the range has stopped growing by more than a tenth of this. A stopping rule, no proof.
+    """
+    problem = _problem(_checked(network), expression, region, None)
+    return _one(ReachAnswer, Question.REACH, problem, method, budget, seed, progress, tolerance)
+
+
+def assess(
+    network: Network,
+    inputs: ArrayLike,
+    labels: ArrayLike | None = None,
+    *,
+    risks: Sequence[RiskTemplate | str] = ("robustness",),
+    norms: Sequence[Norm | str | float] = (Norm.LINF,),
+    radius: float | Mapping[Norm, float] | None = None,
+    questions: Sequence[Question | str] = (Question.RADIUS, Question.LIPSCHITZ),
+    **options: Any,
+) -> list[Answer]:
+    """Every question for every input, risk and norm; all inputs share the batches.
+
+    Args:
+        network: From ``na.load`` or ``na.Network``.
+        inputs: (N, *input_shape).
+        labels: (N,) true labels, where known.
+        risks, norms, questions: What is asked.
+        radius: The ball for slopes and ranges, for all norms or per norm; the whole domain by default.
+        options: method, budget, seed, indices, progress, and what ``na.Ball`` takes (mask, scale, ...).
+    """
+    points = np.asarray(inputs, dtype=np.float64)
+    if points.shape[1:] != _checked(network).input_shape:
+        raise DataError(f"inputs of shape {points.shape} do not fit a network of input shape {network.input_shape}; give (N, *input_shape)")
+    return assess_all(
+        network,
+        points,
+        None if labels is None else np.asarray(labels, dtype=np.int64),
+        risks=[parse_risk(risk) if isinstance(risk, str) else risk for risk in risks],
+        norms=[Norm.of(norm) for norm in norms],
+        radius=radius,
+        questions=[Question(question) for question in questions],
+        **options,
+    )
+
+
+def methods() -> list[Entry]:
+    """The search methods: what each needs, the norms it serves, and where it is defined."""
+    return list(METHODS.values())
+
+
+def report(answers: Sequence[Answer], folder: str | Path, **options: Any) -> Path:
+    """Writes the answers as one self-contained HTML file with a JSON beside it; gives the file. See ``reports.html.write_report``."""
+    from netassay.reports.html import write_report
+
+    return write_report(answers, Path(folder), **options)
+
+
+def _checked(network: Network) -> Network:
+    if not isinstance(network, Network):
+        raise ModelError(f"expected a network, got {type(network).__name__}; load a file with na.load(...), or wrap it: na.Network(model, ...)")
+    return network
+
+
+def _input(network: Network, x: ArrayLike) -> NDArray[np.float64]:
+    center = np.asarray(x, dtype=np.float64)
+    if center.shape != network.input_shape:
+        raise DataError(f"x has shape {center.shape}; the network takes one input of shape {network.input_shape}, without a batch axis")
+    return center
+
+
+def _problem(network: Network, risk: Risk, region: Ball | Box, label: int | None) -> Problem:
+    """The problem, with a risk still unbound bound to what the network says at the centre."""
+    if region.shape != network.input_shape:
+        raise DataError(f"the region has shape {region.shape}; the network takes inputs of shape {network.input_shape}")
+    if isinstance(risk, Property):
+        risk.check(network.output_size if risk.on == "outputs" else network.labels)
+        return Problem(network, region, risk, None, label)
+    template = parse_risk(risk) if isinstance(risk, str) else risk
+    if isinstance(region, Box):
+        raise UsageError("over a box there is no input to bind the risk to; give a ball, or a bound expression such as na.Output(0)")
+    outputs = classify(Replayer(network), [region.center])[0]
+    return Problem(network, region, template.bind(network.convention, outputs), None, label)
+
+
+def _one(
+    kind: type[Kind],
+    question: Question,
+    problem: Problem,
+    method: str,
+    budget: Budget | None,
+    seed: int,
+    progress: Callable[[Progress], None] | None,
+    tolerance: float | None = None,
+) -> Kind:
+    answer = ask(question, [problem], method=method, budget=budget, seed=seed, progress=progress, tolerance=tolerance)[0]
+    if not isinstance(answer, kind):
+        raise TypeError(f"asked for {question}, got {type(answer).__name__}")
+    return answer

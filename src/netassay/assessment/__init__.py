@@ -1,0 +1,1 @@
+"""Joins searches, checks and results into answers."""

@@ -1,0 +1,186 @@
+"""One call that answers a question about many problems at once."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from netassay.assessment.answers import common
+from netassay.assessment.lipschitz import lipschitz
+from netassay.assessment.radius import radius
+from netassay.assessment.reach import reach
+from netassay.assessment.session import Progress, Session, Settings
+from netassay.checking.replay import Replayer, classify
+from netassay.errors import CapabilityError, RegionError
+from netassay.falsifiers.base import Method, Objective
+from netassay.falsifiers.registry import method_entry
+from netassay.falsifiers.search import Search
+from netassay.models.scores import Scale
+from netassay.numerics.box import Box
+from netassay.numerics.budget import Budget, Clock
+from netassay.results.answer import Answer, LipschitzAnswer, Outcome, Question, RadiusAnswer, ReachAnswer
+from netassay.results.bracket import Bracket, End, Side
+from netassay.results.guarantee import Guarantee
+from netassay.results.trace import Trace
+from netassay.specs.problem import Problem
+
+__all__ = ["Progress", "ask"]
+
+LANES = 32
+"""Points side by side per problem that the memory limit is split for."""
+
+
+def ask(
+    question: Question,
+    problems: Sequence[Problem],
+    *,
+    method: str = "auto",
+    budget: Budget | None = None,
+    seed: int = 0,
+    progress: Callable[[Progress], None] | None = None,
+    tolerance: float | None = None,
+) -> list[Answer]:
+    """Answers ``question`` for every problem; the points of all problems share the batches.
+
+    A centre that its network misclassifies is answered as such and not searched. Centres are rounded to the
+    network's dtype first (towards the inside of the domain), since nothing else can be evaluated; distances are
+    measured from there. An interrupt (Ctrl-C) ends the search and returns what was found, marked as interrupted.
+
+    Args:
+        question: RADIUS, LIPSCHITZ or REACH.
+        problems: Problems of one network.
+        method: A name of the registry.
+        budget: Queries per problem, seconds for the whole call, bytes.
+        seed: Same seed, same problems, same query budget: same answer.
+        progress: Told where things stand.
+        tolerance: For REACH, see ``reach``.
+    Raises:
+        UsageError: For an unknown method.
+        CapabilityError: If the network lacks what the method needs.
+        RegionError: If the question does not fit the region.
+    """
+    budget = budget or Budget()
+    entry = method_entry(method)
+    if not problems:
+        return []
+    network = problems[0].network
+    if entry.needs == "gradients" and not network.differentiable:
+        raise CapabilityError(f"method {method!r} needs gradients, which {network.name} does not offer (a black box); use 'auto', 'tpmads' or 'random'")
+    settings = Settings(method, budget, seed, Clock(budget.seconds), progress, tolerance)
+    replayer = Replayer(network)
+    rounded = [_representable(p) for p in problems]
+    labels, answers = _screen(question, rounded, replayer, settings)
+    for group in _groups(rounded, [i for i in range(len(rounded)) if answers[i] is None], budget):
+        batch = [rounded[i] for i in group]
+        share = _time_left(settings, len(group), sum(a is None for a in answers))
+        for i, answer in zip(group, _answer(question, batch, replayer, share, entry.build(), [labels[i] for i in group]), strict=True):
+            answers[i] = answer
+        if answers[group[0]].provenance.interrupted:  # type: ignore[union-attr]
+            break
+    return [a for a in answers if a is not None]
+
+
+def _time_left(settings: Settings, batch: int, waiting: int) -> Settings:
+    """The settings of one batch: its share of the seconds that are left."""
+    if settings.budget.seconds is None or batch == waiting:
+        return settings
+    left = max(0.01, settings.budget.seconds - settings.clock.elapsed) * batch / waiting
+    return replace(settings, budget=replace(settings.budget, seconds=left), clock=Clock(left))
+
+
+def _answer(question: Question, batch: list[Problem], replayer: Replayer, settings: Settings, method: Method, labels: list[int | None]) -> Sequence[Answer]:
+    objective = Objective.SLOPE if question is Question.LIPSCHITZ else Objective.VALUE
+    search = Search(batch, objective, budget=settings.budget, clock=settings.clock, seed=settings.seed, violations=question is Question.RADIUS)
+    session = Session(question, batch, settings, search, replayer, objective is Objective.SLOPE)
+    run: Callable[[Session, Method, list[int | None]], Sequence[Answer]] = {Question.LIPSCHITZ: lipschitz, Question.RADIUS: radius, Question.REACH: reach}[question]
+    answers = run(session, method, labels)
+    if not search.stopped:
+        session.report(force=True)
+    return answers
+
+
+def _representable(problem: Problem) -> Problem:
+    """The problem with its centre rounded to the network's dtype, without leaving the domain."""
+    region = problem.region
+    if isinstance(region, Box) or problem.network.dtype == "float64":
+        return problem
+    near = region.center.astype(np.float32)
+    near = np.where(near > region.domain.upper, np.nextafter(near, np.float32(-np.inf)), near)
+    near = np.where(near < region.domain.lower, np.nextafter(near, np.float32(np.inf)), near)
+    center = near.astype(np.float64)
+    return problem if np.array_equal(center, region.center) else replace(problem, region=replace(region, center=center))
+
+
+def _screen(question: Question, problems: list[Problem], replayer: Replayer, settings: Settings) -> tuple[list[int | None], list[Answer | None]]:
+    """Labels of the centres, and the answers that need no search."""
+    labels: list[int | None] = []
+    answers: list[Answer | None] = []
+    convention = replayer.network.convention
+    for problem, outputs in zip(problems, classify(replayer, [p.center for p in problems]), strict=True):
+        if question is not Question.REACH and isinstance(problem.region, Box):
+            raise RegionError(f"{question} needs a ball around an input; a plain box serves 'reach' only")
+        label = int(np.argmax(convention.scores(outputs, Scale.LOGITS))) if replayer.network.labels else None
+        value = float(problem.property.values(convention.scores(outputs[None], problem.property.on))[0])
+        labels.append(label)
+        answers.append(_without_search(question, problem, replayer, settings, label, value))
+    return labels, answers
+
+
+def _without_search(question: Question, problem: Problem, replayer: Replayer, settings: Settings, label: int | None, value: float) -> Answer | None:
+    wrong = problem.true_label is not None and label is not None and label != problem.true_label
+    at_center = question is Question.RADIUS and problem.property.is_violated(value)
+    if not wrong and not at_center:
+        return None
+    outcome = Outcome.MISCLASSIFIED if wrong else Outcome.RISK_AT_CENTER
+    shared = common(problem, settings, outcome=outcome, center_value=value, label=label, queries=1, calls=1, interrupted=False)
+    return _empty(question, shared) if wrong else _risk_at_center(problem, replayer, settings, shared)
+
+
+def _empty(question: Question, shared: dict[str, Any]) -> Answer:
+    if question is Question.RADIUS:
+        return RadiusAnswer(**shared, bracket=Bracket(End.UPPER), witness=None, trace=Trace())
+    if question is Question.LIPSCHITZ:
+        nothing = Bracket(End.LOWER)
+        return LipschitzAnswer(
+            **shared, bracket=nothing, falling=nothing, witness=None, falling_witness=None, d_prime_lower=None, d_prime_upper=None, trace=Trace(), falling_trace=Trace()
+        )
+    return ReachAnswer(
+        **shared, minimum=Bracket(End.UPPER), maximum=Bracket(End.LOWER), minimum_witness=None, maximum_witness=None, minimum_trace=Trace(), maximum_trace=Trace()
+    )
+
+
+def _risk_at_center(problem: Problem, replayer: Replayer, settings: Settings, shared: dict[str, Any]) -> RadiusAnswer:
+    """The input itself is the witness, at distance 0."""
+    dtype = np.float32 if problem.network.dtype == "float32" else np.float64
+    point = problem.center.astype(dtype)
+    witness = replayer.witness(problem, point, replayer.replay(problem, point))
+    bracket = Bracket(End.UPPER).tighten(End.UPPER, Side(0.0, Guarantee.ATTAINED, settings.method, replayer.exact.arithmetic))
+    return RadiusAnswer(**shared, bracket=bracket, witness=witness, trace=Trace())
+
+
+def _groups(problems: list[Problem], positions: list[int], budget: Budget) -> list[list[int]]:
+    """Batches of positions whose problems can share tensors and fit the memory limit together."""
+    kinds: dict[tuple[object, ...], list[int]] = {}
+    for i in positions:
+        kinds.setdefault(_kind(problems[i]), []).append(i)
+    size = int(np.prod(problems[0].network.input_shape)) if problems else 1
+    most = max(1, budget.memory // 4 // (LANES * size * 4 * 4))
+    return [members[i : i + most] for members in kinds.values() for i in range(0, len(members), most)]
+
+
+def _kind(problem: Problem) -> tuple[object, ...]:
+    region = problem.region
+    if isinstance(region, Box):
+        return (id(problem.network), problem.property.family(), "box", _digest(region.lower), _digest(region.upper))
+    arrays = (_digest(region.mask), _digest(region.scale), _digest(region.granularity))
+    return (id(problem.network), problem.property.family(), region.p, region.group, region.one_hot, *arrays)
+
+
+def _digest(array: NDArray[Any] | None) -> str:
+    return "" if array is None else hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
+

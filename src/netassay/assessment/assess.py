@@ -1,0 +1,113 @@
+"""All questions about a data set: every input, risk and norm."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from netassay.assessment.ask import ask
+from netassay.assessment.session import Progress
+from netassay.checking.replay import Replayer, classify
+from netassay.errors import RegionError
+from netassay.models.network import Network
+from netassay.numerics.box import Box
+from netassay.numerics.budget import Budget
+from netassay.numerics.norms import Norm
+from netassay.results.answer import Answer, Question
+from netassay.specs.problem import Problem
+from netassay.specs.property import RiskTemplate
+from netassay.specs.regions import Ball
+
+Array = NDArray[np.float64]
+
+
+def problems(
+    network: Network,
+    inputs: Array,
+    labels: NDArray[np.int64] | None,
+    *,
+    risk: RiskTemplate,
+    norm: Norm | str,
+    radius: float | None = None,
+    domain: Box | None = None,
+    indices: Sequence[int] | None = None,
+    **region: Any,
+) -> list[Problem]:
+    """One problem per input: a ball around it, and the risk bound to what the network says there.
+
+    Args:
+        network: The network.
+        inputs: (N, *input_shape), in the model's units.
+        labels: (N,) true labels, or None.
+        risk: The risk.
+        norm: The ball's norm.
+        radius: The ball's radius; None for one that just covers the domain, which then must be bounded.
+        domain: Valid inputs; the network's own by default.
+        indices: Positions of the inputs in their data set, for reports; 0.. by default.
+        region: mask, scale, granularity, one_hot, group, as ``Ball`` takes them.
+    Raises:
+        RegionError: If no radius is given for an unbounded domain.
+        PropertyError: If the risk does not fit the network.
+    """
+    norm, domain = Norm.of(norm), domain or network.domain
+    outputs = classify(Replayer(network), list(inputs))
+    numbers = range(len(inputs)) if indices is None else indices
+    built = []
+    for i, (x, y) in enumerate(zip(inputs, outputs, strict=True)):
+        reach = covering_radius(x, domain, norm, **region) if radius is None else radius
+        ball = Ball(x, reach, norm, domain=domain, **region)
+        prop = risk.bind(network.convention, y)
+        built.append(Problem(network, ball, prop, int(numbers[i]), None if labels is None else int(labels[i])))
+    return built
+
+
+def covering_radius(center: Array, domain: Box, norm: Norm, *, mask: Any = None, scale: Any = None, group: str = "feature", **_: Any) -> float:
+    """The distance of the farthest point of the domain; for L0 the number of features or pixels that can change."""
+    free = np.ones(center.shape, dtype=bool) if mask is None else np.asarray(mask, dtype=bool)
+    if norm is Norm.L0:
+        pixels = group == "pixel" and center.ndim == 3
+        return float(free.any(axis=0).sum() if pixels else free.sum())
+    if not domain.bounded:
+        raise RegionError("the domain is unbounded, so the search for a radius needs a limit: give --radius, or --domain LO,HI")
+    farthest = np.maximum(domain.upper - center, center - domain.lower)[free]
+    units = farthest if scale is None else farthest / np.broadcast_to(np.asarray(scale, dtype=np.float64), center.shape)[free]
+    limit = float(norm.length(units[None])[0])
+    return limit if norm is Norm.LINF else float(np.nextafter(limit * (1 + 1e-12), np.inf))
+
+
+def assess(
+    network: Network,
+    inputs: Array,
+    labels: NDArray[np.int64] | None,
+    *,
+    risks: Sequence[RiskTemplate],
+    norms: Sequence[Norm],
+    radius: float | Mapping[Norm, float] | None = None,
+    questions: Sequence[Question] = (Question.RADIUS, Question.LIPSCHITZ),
+    method: str = "auto",
+    budget: Budget | None = None,
+    seed: int = 0,
+    domain: Box | None = None,
+    indices: Sequence[int] | None = None,
+    progress: Callable[[Progress], None] | None = None,
+    **region: Any,
+) -> list[Answer]:
+    """Asks every question for every risk, norm and input; all inputs of one (question, risk, norm) share batches.
+
+    ``radius`` is the ball that slopes and ranges are measured in, per norm; the search for a maximum safe radius
+    looks in the whole domain where it is bounded. After an interrupt the answers found so far come back.
+    """
+    answers: list[Answer] = []
+    for risk in risks:
+        for norm in norms:
+            limit = radius.get(norm) if isinstance(radius, Mapping) else radius
+            for question in questions:
+                reach = None if question is Question.RADIUS and (domain or network.domain).bounded else limit
+                batch = problems(network, inputs, labels, risk=risk, norm=norm, radius=reach, domain=domain, indices=indices, **region)
+                answers += ask(question, batch, method=method, budget=budget, seed=seed, progress=progress)
+                if answers and answers[-1].provenance.interrupted:
+                    return answers
+    return answers

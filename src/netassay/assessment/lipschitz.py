@@ -1,0 +1,93 @@
+"""The Lipschitz metric Q from below (DeepQuant, Definition 6), two-sided and on the falling side alone."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from netassay.assessment.answers import session_common
+from netassay.assessment.session import Session
+from netassay.assessment.traces import clipped_trace
+from netassay.checking.replay import Engine
+from netassay.falsifiers.base import Method
+from netassay.numerics.norms import Norm
+from netassay.results.answer import LipschitzAnswer, Outcome
+from netassay.results.bracket import Bracket, End, Side
+from netassay.results.guarantee import Arithmetic, Guarantee
+from netassay.results.witness import Witness
+
+RISING, FALLING = 0, 1
+
+
+def lipschitz(session: Session, method: Method, labels: list[int | None]) -> list[LipschitzAnswer]:
+    """Searches both branches of abs(s(x) - s(x0)) / ||x - x0||: the two have basins of their own, and the falling one decides robustness.
+
+    A Q found this way is a lower bound. Theorem 1 needs the true supremum, so s(x0)/Q here is an upper bound of
+    its d', labelled HEURISTIC: as a radius it is an estimate and bounds the true one on neither side.
+    """
+    search = session.search
+    search.run(method, search.both_directions())
+    session.confirm()
+    return [_answer(session, b, labels[b]) for b in range(len(session.problems))]
+
+
+def _answer(session: Session, b: int, label: int | None) -> LipschitzAnswer:
+    rising, falling = _settled(session, b, RISING), _settled(session, b, FALLING)
+    steepest = max((found for found in (rising, falling) if found), key=lambda found: found[0], default=None)
+    arithmetic = session.replayer.exact.arithmetic
+    bracket, fall = _bracket(session, steepest, arithmetic), _bracket(session, falling, arithmetic)
+    histories = session.confirmed.history
+    both = sorted([*histories[RISING][b], *((q, t, -v) for q, t, v in histories[FALLING][b])])
+    return LipschitzAnswer(
+        **session_common(session, b, outcome=Outcome.MEASURED if steepest else Outcome.NO_WITNESS, label=label),
+        bracket=bracket,
+        falling=fall,
+        witness=steepest[1] if steepest else None,
+        falling_witness=falling[1] if falling else None,
+        d_prime_lower=None,
+        d_prime_upper=_d_prime(session, b, steepest),
+        trace=clipped_trace(both, End.LOWER, bracket.lower, session, b),
+        falling_trace=clipped_trace([(q, t, -v) for q, t, v in histories[FALLING][b]], End.LOWER, fall.lower, session, b),
+    )
+
+
+def _bracket(session: Session, found: tuple[float, Witness] | None, arithmetic: Arithmetic) -> Bracket:
+    bracket = Bracket(End.LOWER)
+    if found is None:
+        return bracket
+    return bracket.tighten(End.LOWER, Side(found[0], Guarantee.ATTAINED, session.settings.method, arithmetic))
+
+
+def _settled(session: Session, b: int, direction: int) -> tuple[float, Witness] | None:
+    """The slope of the best point replayed alone, and its witness; None if nothing survives.
+
+    Falling slopes are given as positive numbers. A direction in which s never moved has no witness.
+    """
+    point = session.confirmed.points[direction][b]
+    if point is None:
+        return None
+    problem, replayer = session.problems[b], session.replayer
+    sign = 1.0 if direction == RISING else -1.0
+    distance = float(problem.region.distance(np.asarray(point, dtype=np.float64)[None])[0])  # type: ignore[union-attr]
+    claimed = sign * session.confirmed.value[direction, b]
+    if claimed <= 0:
+        return None
+
+    def bears_out(engine: Engine, value: float, center: float) -> bool:
+        noise = (1e-9 if engine.arithmetic is Arithmetic.FLOAT64 else 2e-5) * max(1.0, abs(value), abs(center))
+        return sign * (value - center) / distance >= claimed * (1 - 1e-9) - noise / distance
+
+    replay = replayer.replay(problem, point, bears_out)
+    center = float(replayer.values(problem, problem.center.astype(point.dtype)[None])[0])
+    slope = sign * (replay.values[replayer.exact.name] - center) / distance
+    if not replay.confirmed or slope <= 0:
+        return None
+    return slope, replayer.witness(problem, point, replay)
+
+
+def _d_prime(session: Session, b: int, steepest: tuple[float, Witness] | None) -> Side | None:
+    """min(d, s(x0) / Q found): no d' at all for L0, whose ball is not convex, or where s(x0) < 0."""
+    problem = session.problems[b]
+    value, radius = float(session.centers[b]), float(problem.region.radius)  # type: ignore[union-attr]
+    if session.search.space.norm is Norm.L0 or value < 0 or steepest is None:
+        return None
+    return Side(min(radius, value / steepest[0]), Guarantee.HEURISTIC, f"{session.settings.method} (Theorem 1 with the Q found)", session.replayer.exact.arithmetic)

@@ -1,0 +1,262 @@
+"""The maximum safe radius from above (DeepQuant, Definition 4): the nearest witness of any property, in any norm."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from netassay.assessment.answers import session_common
+from netassay.assessment.session import Session
+from netassay.assessment.traces import clipped_trace
+from netassay.falsifiers.base import Method
+from netassay.falsifiers.search import Search
+from netassay.falsifiers.space import Arms
+from netassay.numerics.norms import Norm
+from netassay.results.answer import Outcome, RadiusAnswer
+from netassay.results.bracket import Bracket, End, Side
+from netassay.results.guarantee import Guarantee
+from netassay.specs.problem import Problem
+
+LADDER = 8
+"""Balls tried at once, each half as wide as the one before."""
+
+OPENING, ROUND = 0.2, 0.08
+"""Shares of the budget for the ladder and for each round that follows."""
+
+BACK_OFF = (1.0, 1 + 1e-6, 1 + 1e-5, 1 + 1e-4, 1 + 1e-3, 1 + 1e-2)
+"""How far a witness on the boundary is moved outwards until every arithmetic sees the violation."""
+
+GRID = 16
+"""Points on the segment from the centre to a witness, per pass of the boundary walk."""
+
+
+def radius(session: Session, method: Method, labels: list[int | None]) -> list[RadiusAnswer]:
+    """Looks for violations in growing and shrinking balls at once.
+
+    A ladder of balls is searched side by side; the smallest with a violation and the largest without one frame
+    each problem's boundary. Rounds then search between the two, starting from the witness pulled into the smaller
+    balls, and every new witness is walked along its ray to the boundary (L0: its superfluous changes are undone). When the
+    frame has closed, the ball just inside the witness is searched again with fresh random numbers.
+    """
+    walk = _Walk(session)
+    search = session.search
+    search.run(method, walk.ladder(), queries=_share(session, OPENING), seconds=_seconds(session, OPENING))
+    walk.settle()
+    while not search.stopped and not search.clock.expired and search.room.max() > 0:
+        before = int(search.used.sum())
+        arms, starts = walk.between()
+        search.run(method, arms, queries=_share(session, ROUND), seconds=_seconds(session, ROUND), starts=starts)
+        walk.settle()
+        if int(search.used.sum()) == before:
+            break
+    return [_answer(session, walk, b, labels[b]) for b in range(len(session.problems))]
+
+
+def _share(session: Session, share: float) -> int | None:
+    queries = session.settings.budget.queries
+    return None if queries is None else max(1, int(queries * share))
+
+
+def _seconds(session: Session, share: float) -> float | None:
+    seconds = session.settings.budget.seconds
+    return None if seconds is None else seconds * share
+
+
+class _Walk:
+    """Each problem's frame: the largest radius without, the smallest with a violation."""
+
+    def __init__(self, session: Session) -> None:
+        self._session, self._search = session, session.search
+        space = session.search.space
+        self.discrete = space.norm is Norm.L0
+        self.limit = space.radii.copy()
+        self.found = np.full(len(self.limit), np.inf)
+        self.points: list[NDArray[np.floating] | None] = [None] * len(self.limit)
+        self.history: list[list[tuple[int, float, float]]] = [[] for _ in self.limit]
+        self.clear = np.zeros(len(self.limit))
+        self._tried: list[NDArray[np.float64]] = []
+
+    def ladder(self) -> Arms:
+        """Falling arms at the limit and at halves of it."""
+        rungs = self.limit[:, None] * 2.0 ** -np.arange(LADDER)[None]
+        return self._falling(rungs)
+
+    def _falling(self, radii: NDArray[np.float64]) -> Arms:
+        if self.discrete:
+            radii = np.maximum(1, np.ceil(radii))
+        self._tried = list(radii)
+        count = radii.shape[1]
+        return self._search.arms(np.repeat(np.arange(len(radii)), count), np.full(radii.size, -1.0), radii.reshape(-1))
+
+    def between(self) -> tuple[Arms, Tensor]:
+        """Falling arms between the frame's two sides, and the witness as their start point."""
+        upper = np.where(np.isfinite(self.found), self.found, self.limit)
+        closed = upper - self.clear <= np.maximum(0.01 * upper, 1 if self.discrete else 0)
+        self.clear[closed] = 0.5 * upper[closed]
+        shares = np.array([0.5, 0.8, 0.95])
+        radii = self.clear[:, None] + (upper - self.clear)[:, None] * shares
+        radii[~np.isfinite(self.found)] = self.limit[~np.isfinite(self.found), None] * np.array([0.25, 0.5, 1.0])
+        if self.discrete:
+            radii = np.minimum(np.ceil(radii), np.maximum(1, upper - 1)[:, None])
+        arms = self._falling(radii)
+        return arms, self._starts(arms, radii.shape[1])
+
+    def _starts(self, arms: Arms, each: int) -> Tensor:
+        space = self._search.space
+        free = space.free_centers.clone()
+        for b, point in enumerate(self.points):
+            if point is not None:
+                free[b] = torch.as_tensor(point.reshape(-1)[space.free_numpy], dtype=space.dtype, device=space.device)
+        lanes = torch.arange(len(arms), device=space.device)
+        return arms.pull(lanes, arms.units(lanes, free[lanes // each].unsqueeze(1)))
+
+    def settle(self) -> None:
+        """Walks new witnesses to the boundary, confirms them in float64, and updates the frames."""
+        records = self._search.records
+        changed = np.flatnonzero(records.nearest_changed)
+        if len(changed) and not self._search.stopped:
+            self._approach(changed)
+        for b in np.flatnonzero(records.nearest_changed):
+            self._take(int(b))
+        records.nearest_changed[:] = False
+        for b, tried in enumerate(self._tried):
+            failed = tried[tried < self.found[b] * (1 - 1e-6)]
+            self.clear[b] = max(self.clear[b], failed.max(initial=0.0)) if self.found[b] > self.clear[b] else failed.max(initial=0.0)
+        self._session.report()
+
+    def _approach(self, changed: NDArray[np.int64]) -> None:
+        if self.discrete:
+            _undo_changes(self._search, changed)
+        else:
+            _walk_rays(self._search, changed)
+
+    def _take(self, b: int) -> None:
+        """Confirms the nearest violation of problem b, moving it outwards as little as needed."""
+        session, records, space = self._session, self._search.records, self._search.space
+        problem = session.problems[b]
+        base = session.full_point(b, records.nearest_points[b])
+        center = problem.center.astype(base.dtype)
+        factors = np.ones(1) if self.discrete or space.snaps else np.array(BACK_OFF)
+        points = np.stack([base, *((center + (base - center) * f).astype(base.dtype) for f in factors[1:])])
+        points = _into_domain(points, problem)
+        owners = np.full(len(points), b)
+        exact = session.exact_values(owners, points)
+        single = self._own_values(b, points)
+        inside = problem.region.contains(points.astype(np.float64))
+        for i in np.flatnonzero(inside):
+            if problem.property.is_violated(float(exact[i])) and problem.property.is_violated(float(single[i])):
+                self._accept(b, points[i])
+                break
+        records.nearest[b] = self.found[b]  # what float64 refuses does not stand in the way of others
+
+    def _own_values(self, b: int, points: NDArray[np.floating]) -> NDArray[np.float64]:
+        return self._session.replayer.values(self._session.problems[b], points, self._session.replayer.engines[0])
+
+    def _accept(self, b: int, point: NDArray[np.floating]) -> None:
+        distance = float(self._session.problems[b].region.distance(point.astype(np.float64)[None])[0])  # type: ignore[union-attr]
+        if distance < self.found[b]:
+            self.found[b], self.points[b] = distance, point
+            self.history[b].append((int(self._search.used[b]), self._search.clock.elapsed, distance))
+            self._session.nearest[b] = distance
+
+
+def _into_domain(points: NDArray[np.floating], problem: Problem) -> NDArray[np.floating]:
+    box = problem.region.domain  # type: ignore[union-attr]
+    clipped = np.clip(points.astype(np.float64), box.lower, box.upper)
+    return np.asarray(clipped.astype(points.dtype))
+
+
+def _walk_rays(search: Search, changed: NDArray[np.int64], passes: int = 3) -> None:
+    """The boundary walk: a grid on the segment from the centre to each witness, refined between its last safe and first violating point."""
+    space, records = search.space, search.records
+    changed = changed[search.room[changed] >= passes * GRID]
+    if not len(changed):
+        return
+    at = torch.as_tensor(changed, device=space.device)
+    rows = torch.arange(len(at), device=space.device)
+    center = space.free_centers[at]
+    safe, far = center, records.nearest_points[at].clone()
+    shares = torch.linspace(0.0, 1.0, GRID + 1, dtype=space.dtype, device=space.device)[1:].view(1, -1, 1)
+    for _ in range(passes):
+        points = torch.lerp(safe.unsqueeze(1), far.unsqueeze(1), shares)
+        if space.snaps:
+            points = space.snap(points, center.unsqueeze(1))
+        violated, distance = _probe(search, at, points)
+        first = torch.where(violated.any(dim=1), violated.int().argmax(dim=1), GRID - 1)
+        safe = torch.where((first > 0).unsqueeze(1), points[rows, (first - 1).clamp(min=0)], safe)
+        far = points[rows, first]
+        best, i = torch.where(violated, distance, torch.inf).min(dim=1)
+        records.offer_violations(at, best, points[rows, i])
+
+
+def _probe(search: Search, at: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
+    """Violated (P, m) and distance (P, m) of free features (P, m, k); counted as queries."""
+    count, width, _ = points.shape
+    values, _ = search.values(at.repeat_interleave(width), points.reshape(count * width, -1))
+    search.used[at.cpu().numpy()] += width
+    values = values.reshape(count, width)
+    violated = (values < 0) if search.zero_is_safe else (values <= 0)
+    offsets = (points - search.space.free_centers[at].unsqueeze(1)) / search.space.scale
+    return violated, search.space.lengths(offsets)
+
+
+def _undo_changes(search: Search, changed: NDArray[np.int64]) -> None:
+    """L0: undoes every change of a witness that is not needed, least harmful first, in batches."""
+    for b in changed.tolist():
+        while search.room[b] > 0 and _undo_once(search, b):
+            pass
+
+
+def _undo_once(search: Search, b: int) -> bool:
+    """Tries each single undoing, then growing sets of the least harmful ones; True if a change could be undone."""
+    space, records = search.space, search.records
+    center, point = space.free_centers[b], records.nearest_points[b]
+    groups = _changed_groups(search, b)
+    if len(groups) <= 1 or search.room[b] < 2 * len(groups):
+        return False
+    at = torch.tensor([b], device=space.device)
+    singles = torch.stack([torch.where(g, center, point) for g in groups])
+    values, _ = search.values(at.expand(len(groups)), singles)
+    search.used[b] += len(groups)
+    order = torch.argsort(values)
+    masks = torch.stack([groups[i] for i in order.tolist()]).cumsum(dim=0) > 0
+    violated, distance = _probe(search, at, torch.where(masks, center, point).unsqueeze(0))
+    best, i = torch.where(violated, distance, torch.inf)[0].min(dim=0)
+    if not bool(best < records.nearest[b]):
+        return False
+    records.offer_violations(at, best.unsqueeze(0), torch.where(masks[i], center, point).unsqueeze(0))
+    return True
+
+
+def _changed_groups(search: Search, b: int) -> list[Tensor]:
+    """Masks (k,) of the changed features, or pixels, of the nearest witness."""
+    space = search.space
+    moved = search.records.nearest_points[b] != space.free_centers[b]
+    if space.groups is None:
+        return [torch.arange(len(moved), device=moved.device) == i for i in moved.nonzero().squeeze(1).tolist()]
+    groups = torch.as_tensor(space.groups, device=moved.device)
+    return [(groups == g) & moved for g in groups[moved].unique().tolist()]
+
+
+def _answer(session: Session, walk: _Walk, b: int, label: int | None) -> RadiusAnswer:
+    point = walk.points[b]
+    bracket, witness, outcome = Bracket(End.UPPER), None, Outcome.NO_WITNESS
+    if point is not None:
+        problem, replayer = session.problems[b], session.replayer
+        replay = replayer.replay(problem, point)
+        if replay.confirmed or (replay.inside and replay.violated[replayer.exact.name]):
+            witness = replayer.witness(problem, point, replay)
+            distance = float(witness.distance or 0.0)
+            value = max(0.0, distance - 1) if walk.discrete else distance
+            bracket = bracket.tighten(End.UPPER, Side(value, Guarantee.ATTAINED, session.settings.method, replayer.exact.arithmetic))
+            outcome = Outcome.MEASURED
+    shown = [(q, t, v - 1 if walk.discrete else v) for q, t, v in walk.history[b]]
+    return RadiusAnswer(
+        **session_common(session, b, outcome=outcome, label=label),
+        bracket=bracket,
+        witness=witness,
+        trace=clipped_trace(shown, End.UPPER, bracket.upper, session, b),
+        frames=session.frames(b),
+    )

@@ -1,0 +1,208 @@
+"""What all questions share while they run: settings, progress, the search's float32 records confirmed in float64."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from netassay.checking.replay import Replayer
+from netassay.falsifiers.search import Search
+from netassay.numerics.budget import Budget, Clock
+from netassay.results.answer import Question
+from netassay.specs.problem import Problem
+from netassay.specs.property import PropertyStack
+
+CHECKPOINT = 1.3
+"""Records are confirmed in float64 each time the queries have grown by this factor."""
+
+FRAMES = 6
+"""Pictures kept of a search on its way."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where a question stands.
+
+    Args:
+        question: Which one.
+        done_queries, total_queries: Points evaluated and budgeted over all inputs; the total is None without a limit.
+        seconds, limit_seconds: Likewise for time.
+        lines: (input index, lower, upper): the best bounds so far, None where unknown.
+    """
+
+    question: Question
+    done_queries: int
+    total_queries: int | None
+    seconds: float
+    limit_seconds: float | None
+    lines: tuple[tuple[int | None, float | None, float | None], ...]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a question is to be answered.
+
+    Args:
+        method: Name in the registry. budget, seed: As everywhere.
+        progress: Called now and then; it must not change anything.
+        tolerance: For ``reach``: stop early when the range has stopped growing by more than a tenth of this.
+        clock: Started when the call began, so that its time limit covers everything.
+    """
+
+    method: str
+    budget: Budget
+    seed: int
+    clock: Clock
+    progress: Callable[[Progress], None] | None = None
+    tolerance: float | None = None
+
+
+@dataclass
+class Confirmed:
+    """Per direction and problem, the best value that float64 confirms, and how it was approached.
+
+    Attributes:
+        value: (2, B) rising maximum and falling minimum of the objective; NaN where nothing was found.
+        points: The points, model shape and dtype; None where nothing was found.
+        history: Per direction and problem, (queries, seconds, value) as they came.
+        frames: Per problem, (s, point) on the way of the falling direction.
+    """
+
+    value: NDArray[np.float64]
+    points: list[list[NDArray[np.floating] | None]]
+    history: list[list[list[tuple[int, float, float]]]]
+    frames: list[list[tuple[float, NDArray[np.floating]]]]
+
+
+@dataclass
+class Session:
+    """One batch of problems under one question.
+
+    Attributes:
+        centers: s at each centre, float64.
+        nearest: Distance of each problem's nearest confirmed violation (``radius``), inf where there is none.
+    """
+
+    question: Question
+    problems: Sequence[Problem]
+    settings: Settings
+    search: Search
+    replayer: Replayer
+    slopes: bool
+    confirmed: Confirmed = field(init=False)
+    centers: NDArray[np.float64] = field(init=False)
+    nearest: NDArray[np.float64] = field(init=False)
+
+    def __post_init__(self) -> None:
+        count = len(self.problems)
+        self.nearest = np.full(count, np.inf)
+        self.confirmed = Confirmed(
+            np.full((2, count), np.nan), [[None] * count, [None] * count], [[[] for _ in range(count)] for _ in range(2)], [[] for _ in range(count)]
+        )
+        self._stack = PropertyStack([p.property for p in self.problems])
+        own = self.replayer.network
+        self._exact = own if own.dtype == "float64" else (own.in_float64() or own)
+        self.centers = self.exact_values(np.arange(count), np.stack([p.center for p in self.problems]))
+        self._next_checkpoint = 0.0
+        self._last_progress = 0.0
+        self.search.on_step = self._on_step
+
+    def exact_values(self, owners: NDArray[np.int64], points: NDArray[np.floating]) -> NDArray[np.float64]:
+        """s at points (N, *shape) of problems ``owners``, batched, in the most exact arithmetic of the network."""
+        dtype = torch.float32 if self._exact.dtype == "float32" else torch.float64
+        found = []
+        for i in range(0, len(points), 64):
+            rows = torch.as_tensor(points[i : i + 64], dtype=dtype, device=self._exact.device)
+            with torch.no_grad():
+                scores = self._exact.scores(rows, self._stack.on)
+                found.append(self._stack.values(scores, torch.as_tensor(owners[i : i + 64], device=rows.device)).double().cpu().numpy())
+        return np.concatenate(found) if found else np.zeros(0)
+
+    def full_point(self, owner: int, free: torch.Tensor) -> NDArray[np.floating]:
+        """The whole input, in the network's dtype, from the free features (k,) of a problem."""
+        space = self.search.space
+        dtype = np.float32 if space.dtype == torch.float32 else np.float64
+        point = space.centers_numpy[owner].astype(dtype)
+        point[space.free_numpy] = free.cpu().numpy()
+        return point.reshape(space.shape)
+
+    def _on_step(self, search: Search) -> None:
+        done = float(search.used.mean())
+        if done >= self._next_checkpoint:
+            self.confirm()
+            self._next_checkpoint = done * CHECKPOINT
+        self.report()
+
+    def report(self, *, force: bool = False) -> None:
+        """Tells the caller where things stand, at most four times a second."""
+        now = self.search.clock.elapsed
+        if self.settings.progress is None or (not force and now - self._last_progress < 0.25):
+            return
+        self._last_progress = now
+        budget = self.settings.budget
+        total = None if budget.queries is None else budget.queries * len(self.problems)
+        self.settings.progress(Progress(self.question, int(self.search.used.sum()), total, now, budget.seconds, tuple(self.lines())))
+
+    def lines(self) -> list[tuple[int | None, float | None, float | None]]:
+        """Best bounds so far, one line per problem."""
+        if self.question is Question.RADIUS:
+            return [(p.index, None, float(d) if np.isfinite(d) else None) for p, d in zip(self.problems, self.nearest, strict=True)]
+        rising, falling = self.confirmed.value
+        rows: list[tuple[int | None, float | None, float | None]] = []
+        for i, problem in enumerate(self.problems):
+            high, low = _known(rising[i]), _known(falling[i])
+            if self.slopes:
+                found = [abs(v) for v in (high, low) if v is not None]
+                rows.append((problem.index, max(found, default=None), None))
+            else:
+                rows.append((problem.index, low, high))
+        return rows
+
+    def confirm(self) -> None:
+        """Re-evaluates changed records in float64; only what survives counts."""
+        records = self.search.records
+        if self.question is Question.RADIUS:
+            records.changed[0] = False  # only the falling side has pictures to keep
+        pairs = np.argwhere(records.changed)
+        records.changed[:] = False
+        if not len(pairs):
+            return
+        points = np.stack([self.full_point(int(b), records.points[d, b]) for d, b in pairs])
+        values = self.exact_values(pairs[:, 1], points)
+        for (direction, b), point, value in zip(pairs.tolist(), points, values.tolist(), strict=True):
+            self._take(direction, b, point, value)
+
+    def _take(self, direction: int, b: int, point: NDArray[np.floating], value: float) -> None:
+        region = self.problems[b].region
+        wide = np.asarray(point, dtype=np.float64)[None]
+        if not np.isfinite(value) or not region.contains(wide)[0]:
+            return
+        objective = value
+        if self.slopes:
+            objective = (value - self.centers[b]) / float(region.distance(wide)[0])  # type: ignore[union-attr]
+        kept = self.confirmed.value[direction, b]
+        better = np.isnan(kept) or (objective > kept if direction == 0 else objective < kept)
+        if not better:
+            return
+        self.confirmed.value[direction, b] = objective
+        self.confirmed.points[direction][b] = point
+        self.confirmed.history[direction][b].append((int(self.search.used[b]), self.search.clock.elapsed, objective))
+        if direction == 1 and not self.slopes and len(self.problems) <= 256:
+            self.confirmed.frames[b].append((value, point))
+
+    def frames(self, b: int) -> tuple[tuple[float, NDArray[np.floating]], ...]:
+        """A few pictures of the way down, from the centre to the best point."""
+        way = [(float(self.centers[b]), self.problems[b].center), *self.confirmed.frames[b]]
+        if len(way) <= FRAMES:
+            return tuple(way)
+        targets = np.linspace(way[0][0], way[-1][0], FRAMES)
+        picked = sorted({int(np.argmin([abs(v - t) for v, _ in way])) for t in targets})
+        return tuple(way[i] for i in picked)
+
+
+def _known(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)

@@ -1,0 +1,1 @@
+"""Independent checks: replays witnesses on the original model. Imports no search code."""

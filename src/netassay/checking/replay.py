@@ -1,0 +1,133 @@
+"""Replays points on the original model: nothing is called a witness before this agrees.
+
+A point is judged alone (batch of one), in region and domain with zero tolerance in float64, and its value is
+recomputed by every engine there is: the network in its own dtype, the network in float64, and, for
+models read from a file, an independent evaluator of that file (onnxruntime where it is installed).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from netassay.errors import ModelError
+from netassay.models.network import Network
+from netassay.results.guarantee import Arithmetic
+from netassay.results.witness import Replay, Witness
+from netassay.specs.labelling import risk_class
+from netassay.specs.problem import Problem
+from netassay.specs.regions import Box
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Engine:
+    """One way to evaluate the model: raw outputs (N, m) in float64 of points (N, *shape), one point at a time."""
+
+    name: str
+    arithmetic: Arithmetic
+    outputs: Callable[[NDArray[np.floating]], Array]
+
+
+class Replayer:
+    """The engines of one network, and what they say of a point.
+
+    Attributes:
+        exact: The engine whose values are reported: float64 where the network has it, else its own dtype.
+    """
+
+    def __init__(self, network: Network) -> None:
+        self.network = network
+        own = Engine(f"torch-{network.dtype}", Arithmetic(network.dtype), _torch_outputs(network))
+        double = network if network.dtype == "float64" else network.in_float64()
+        doubles = [] if double is None or double is network else [Engine("torch-float64", Arithmetic.FLOAT64, _torch_outputs(double))]
+        originals = [Engine(name, Arithmetic.FLOAT32, call) for name, call in network.originals().items()]
+        self.engines: list[Engine] = [own, *doubles, *originals]
+        self.exact = doubles[0] if doubles else own
+
+    def values(self, problem: Problem, points: NDArray[np.floating], engine: Engine | None = None) -> Array:
+        """s at points (N, *shape) by one engine (the exact one by default); NaN where the network gives NaN."""
+        outputs = (engine or self.exact).outputs(points)
+        return self._expression(problem, outputs)
+
+    def _expression(self, problem: Problem, outputs: Array) -> Array:
+        scores = self.network.convention.scores(outputs, problem.property.on)
+        return np.asarray(problem.property.values(scores), dtype=np.float64)
+
+    def replay(self, problem: Problem, point: NDArray[np.floating], bears_out: Callable[[Engine, float, float], bool] | None = None) -> Replay:
+        """Evaluates ``point`` and the centre on every engine.
+
+        Args:
+            problem: What the point is a witness in.
+            point: One input, model shape.
+            bears_out: Given engine, s(point) and s(center), whether they bear out the claim; None where the claim
+                is the violation itself.
+        """
+        region = problem.region
+        inside = bool(region.contains(np.asarray(point, dtype=np.float64)[None])[0])
+        values = {e.name: float(self.values(problem, point[None], e)[0]) for e in self.engines}
+        violated = {name: problem.property.is_violated(value) for name, value in values.items()}
+        claim = None
+        if bears_out is not None:
+            center = problem.center.astype(point.dtype)
+            at_center = {e.name: float(self.values(problem, center[None], e)[0]) for e in self.engines}
+            claim = all(bears_out(e, values[e.name], at_center[e.name]) for e in self.engines)
+        return Replay(values, inside, violated, claim)
+
+    def witness(self, problem: Problem, point: NDArray[np.floating], replay: Replay) -> Witness:
+        """The witness record of a replayed point: outputs, distance, label and risk class."""
+        region = problem.region
+        exact = np.asarray(point, dtype=np.float64)
+        outputs = self.exact.outputs(point[None])[0]
+        distance = None if isinstance(region, Box) else float(region.distance(exact[None])[0])
+        value = replay.values[self.exact.name]
+        label = self._label(outputs)
+        center_label = self._label(self.exact.outputs(problem.center[None])[0])
+        risk = risk_class(problem.property, self.network, outputs, center_label, replay.violated[self.exact.name])
+        return Witness(np.array(point), outputs, distance, value, label, risk, replay, self._mark(problem, replay))
+
+    def _label(self, outputs: Array) -> int | None:
+        if not self.network.labels:
+            return None
+        from netassay.models.scores import Scale
+
+        return int(np.argmax(self.network.convention.scores(outputs, Scale.LOGITS)))
+
+    def _mark(self, problem: Problem, replay: Replay) -> str:
+        """Why the point is near the limit, if it is."""
+        if not replay.agreed:
+            return "engines disagree on the sign of s: the point is within their rounding of the limit"
+        noise = _noise(self.network.dtype) * max(1.0, max(abs(v) for v in replay.values.values()))
+        if self.exact.arithmetic is not Arithmetic.FLOAT64 and abs(replay.values[self.exact.name]) <= noise:
+            return f"near the limit: the model has no float64 evaluation and |s| is within its rounding ({noise:.1e})"
+        return ""
+
+
+def _noise(dtype: str) -> float:
+    return 1e-5 if dtype == "float32" else 1e-13
+
+
+def _torch_outputs(network: Network) -> Callable[[NDArray[np.floating]], Array]:
+    dtype = torch.float32 if network.dtype == "float32" else torch.float64
+
+    def call(points: NDArray[np.floating]) -> Array:
+        rows = torch.tensor(np.asarray(points), dtype=dtype, device=network.device)
+        with torch.no_grad():
+            outputs = torch.cat([network.outputs(rows[i : i + 1]) for i in range(len(rows))])
+        return np.asarray(outputs.cpu().numpy(), dtype=np.float64)
+
+    return call
+
+
+def classify(replayer: Replayer, centers: Sequence[Array]) -> list[Array]:
+    """Raw outputs (m,) of each centre by the exact engine; raises ModelError where the network gives NaN or infinity."""
+    found = [replayer.exact.outputs(np.asarray(c)[None])[0] for c in centers]
+    for i, outputs in enumerate(found):
+        if not np.isfinite(outputs).all():
+            raise ModelError(f"the network gives {outputs} at input {i}: nothing can be measured around an input without finite outputs")
+    return found

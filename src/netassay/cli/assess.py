@@ -1,0 +1,109 @@
+"""``netassay assess``: every question about a data set."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from netassay.cli import parsing
+from netassay.cli.delivery import deliver
+from netassay.cli.exit_codes import ExitCode
+from netassay.cli.inputs import Inputs, load_inputs
+from netassay.cli.options import (
+    DataArgument,
+    FailUnderOption,
+    IndexOption,
+    LimitOption,
+    ModelArgument,
+    ModelOptions,
+    NormsOption,
+    OutputOptions,
+    RegionOptions,
+    RisksOption,
+    SearchOptions,
+)
+from netassay.cli.progress import progress
+from netassay.cli.regions import default_radius, region_arguments
+from netassay.cli.searching import budget, checked
+
+if TYPE_CHECKING:
+    from netassay.numerics.norms import Norm
+    from netassay.results.answer import Question
+
+QuestionsOption = Annotated[
+    list[str] | None,
+    typer.Option("--question", metavar="Q", help="radius, lipschitz or reach (default: radius and lipschitz).", show_default=False),
+]
+RadiiOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--radius", metavar="R|P=R", help="Ball for slopes and ranges, for all norms (0.1) or one (l2=1.5).", show_default=False
+    ),
+]
+
+
+def assess(
+    model: ModelArgument,
+    data: DataArgument,
+    model_options: ModelOptions,
+    region_options: RegionOptions,
+    search_options: SearchOptions,
+    output: OutputOptions,
+    norm: NormsOption = None,
+    risk: RisksOption = None,
+    question: QuestionsOption = None,
+    radius: RadiiOption = None,
+    index: IndexOption = None,
+    limit: LimitOption = None,
+    fail_under: FailUnderOption = None,
+) -> ExitCode:
+    """Every question about a data set: each input, risk and norm. --norm, --risk and --question may be repeated.
+
+    The safe radius is searched for in the whole input domain where it is bounded; slopes and ranges
+    are measured in a ball of --radius, by default a tenth of the domain.
+    """
+    from netassay.assessment.assess import assess as run
+    from netassay.specs.risks import parse_risk
+
+    norms, questions = parsing.norms(norm), _questions(question)
+    risks = [parse_risk(text) for text in risk or ["robustness"]]
+    radii = parsing.radii(radius, norms)
+    checked(search_options, output)
+    inputs = load_inputs(model, data, model_options, limit=limit, index=index)
+    region, notes = region_arguments(region_options, inputs.network), list(inputs.notes)
+    sizes = _sizes(inputs, norms, questions, radii, region, notes)
+    with progress(quiet=output.quiet or output.json) as callback:
+        answers = run(
+            inputs.network,
+            inputs.data.inputs,
+            inputs.data.labels,
+            risks=risks,
+            norms=norms,
+            radius=sizes,
+            questions=questions,
+            method=search_options.method,
+            budget=budget(search_options),
+            seed=search_options.seed,
+            indices=inputs.data.indices.tolist(),
+            progress=callback,
+            **region,
+        )
+    return deliver(answers, inputs.saying(notes), output, single=False, title="Safety assessment", fail_under=fail_under)
+
+
+def _questions(texts: list[str] | None) -> list[Question]:
+    from netassay.results.answer import Question
+
+    return list(dict.fromkeys(parsing.choice(text, Question, "--question") for text in texts or ["radius", "lipschitz"]))
+
+
+def _sizes(
+    inputs: Inputs, norms: list[Norm], questions: list[Question], radii: dict[Norm, float], region: dict[str, Any], notes: list[str]
+) -> dict[Norm, float]:
+    """A radius for every norm that needs one."""
+    from netassay.results.answer import Question
+
+    if inputs.network.domain.bounded and set(questions) == {Question.RADIUS}:
+        return radii
+    return {norm: radii[norm] if norm in radii else default_radius(inputs.network, norm, region, notes) for norm in norms}

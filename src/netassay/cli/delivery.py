@@ -1,0 +1,112 @@
+"""What a command leaves behind: witnesses and answers in a folder, a table or JSON on stdout, a report where wanted."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from netassay.cli.exit_codes import ExitCode, worst
+from netassay.cli.inputs import Inputs
+from netassay.cli.options import OutputOptions
+from netassay.cli.thresholds import threshold_code
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from netassay.results.answer import Answer
+
+ROWS = 100
+"""Rows of a table printed at most; the stored document has all."""
+
+
+def deliver(
+    answers: Sequence[Answer],
+    inputs: Inputs,
+    options: OutputOptions,
+    *,
+    single: bool,
+    title: str,
+    fail_under: float | None = None,
+) -> ExitCode:
+    """Stores, prints and reports the answers; gives the exit code that they call for.
+
+    With ``single`` the document is that of the one answer, else that of an assessment (results and summary).
+    """
+    from netassay.results.codec import assessment_document, document, witness_paths, write_document
+
+    folder = Path(options.out)
+    files = [witness_paths(folder, answer) for answer in answers]
+    if single and len(answers) == 1:
+        content = document(answers[0], witness_files=files[0])
+    else:
+        content = assessment_document(answers, witness_files=files, command=command_line(), created=now())
+    stored = folder / f"{'answer' if single else 'assessment'}.json"
+    write_document(stored, content)
+    if options.json:
+        print(json.dumps(content, indent=2, allow_nan=False))
+    else:
+        print_answers(answers, inputs, options, stored)
+    if options.report is not None:
+        told = report(answers, inputs, options.report, title)
+        print(f"report: {told}", file=sys.stderr if options.json else sys.stdout)
+    return exit_code(answers, fail_under)
+
+
+def exit_code(answers: Sequence[Answer], fail_under: float | None) -> ExitCode:
+    """130 after an interrupt; else what ``--fail-under`` says; else 0, since everything asked was measured."""
+    if any(answer.provenance.interrupted for answer in answers):
+        return ExitCode.INTERRUPTED
+    return ExitCode.OK if fail_under is None else worst(threshold_code(answer, fail_under) for answer in answers)
+
+
+def print_answers(answers: Sequence[Answer], inputs: Inputs, options: OutputOptions, stored: Path) -> None:
+    """Notes, then the table, then where the witnesses are."""
+    from rich.console import Console
+
+    if not options.quiet:
+        for note in inputs.notes:
+            print(f"note: {note}", file=sys.stderr)
+    console = Console(markup=False, highlight=False)
+    for question in dict.fromkeys(answer.question for answer in answers):
+        _print_table(console, [answer for answer in answers if answer.question is question], inputs.data.label_names)
+    if not options.quiet:
+        print(f"answers and witnesses: {stored}")
+
+
+def _print_table(console: Console, answers: Sequence[Answer], label_names: Sequence[str]) -> None:
+    from rich import box
+    from rich.table import Table
+
+    from netassay.reports.text import table
+
+    cells = table(answers[:ROWS], label_names=label_names or None)
+    shown = Table(title=str(answers[0].question), title_justify="left", box=box.SIMPLE_HEAD)
+    for header, numeric in zip(cells.headers, cells.numeric, strict=True):
+        shown.add_column(header, justify="right" if numeric else "left", overflow="fold")
+    for row in cells.rows:
+        shown.add_row(*row)
+    console.print(shown)
+    if len(answers) > ROWS:
+        console.print(f"and {len(answers) - ROWS} more, in the stored answers")
+
+
+def command_line() -> str:
+    """The command as it was typed."""
+    return shlex.join(["netassay", *sys.argv[1:]])
+
+
+def now() -> str:
+    """Date and time, ISO 8601 with its offset."""
+    return datetime.now(UTC).astimezone().isoformat(timespec="seconds")
+
+
+def report(answers: Sequence[Answer], inputs: Inputs, folder: str, title: str) -> Path:
+    """Writes the HTML report; gives its path."""
+    from netassay.reports.html import write_report
+
+    raise NotImplementedError

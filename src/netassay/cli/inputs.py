@@ -1,0 +1,92 @@
+"""Model and data as a command names them, ready to be asked about."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from netassay.cli import parsing
+from netassay.cli.options import ModelOptions
+from netassay.errors import RegionError, UsageError
+
+if TYPE_CHECKING:
+    from netassay.models.network import Network
+    from netassay.numerics.box import Box
+    from netassay.specs.datasets import Dataset
+
+
+@dataclass(frozen=True, eq=False)
+class Inputs:
+    """A network whose domain is settled, data that fit it, and what there is to say about both."""
+
+    network: Network
+    data: Dataset
+    notes: tuple[str, ...]
+
+    def saying(self, notes: Iterable[str]) -> Inputs:
+        """The same with other notes."""
+        return replace(self, notes=tuple(notes))
+
+
+def load_model(reference: str, options: ModelOptions) -> Network:
+    """The network, with the conventions of the options."""
+    from netassay.models.load import load_network
+    from netassay.models.scores import Decision, Meaning
+
+    meaning = None if options.outputs is None else parsing.choice(options.outputs, Meaning, "--outputs")
+    return load_network(
+        reference,
+        outputs=meaning,
+        decision=parsing.choice(options.decision, Decision, "--decision"),
+        mean=parsing.per_channel(options.mean, "--mean"),
+        std=parsing.per_channel(options.std, "--std"),
+        device=usable_device(options.device),
+        trust=options.trust,
+    )
+
+
+def load_inputs(model: str, data: str, options: ModelOptions, *, limit: int | None = None, index: int | None = None) -> Inputs:
+    """Reads both, and settles the domain: ``--domain`` if given, else what model and data say together."""
+    from netassay.specs.datasets import load_data
+
+    network = load_model(model, options)
+    if options.domain is not None and options.domain != "data":
+        network = network.with_domain(parsing.domain(options.domain, network.input_shape))
+    dataset = load_data(data, network, limit=limit, index=index)
+    said = [*network.notes, *dataset.notes]
+    if options.domain == "data":
+        network = network.with_domain(_observed(data, network, said))
+    elif options.domain is None and dataset.domain is not None:
+        network = network.with_domain(_common(network.domain, dataset.domain))
+    if not network.domain.bounded:
+        said.append("the input domain is not bounded, so a witness may be no valid input; give --domain LO,HI if inputs are limited")
+    return Inputs(network, dataset, tuple(dict.fromkeys(said)))
+
+
+def usable_device(name: str) -> str:
+    """The name of a torch device that this machine has."""
+    import torch
+
+    try:
+        torch.empty(1, device=name)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise UsageError(f"--device {name!r} cannot be used here ({str(error).splitlines()[0]}); try cpu") from error
+    return name
+
+
+def _observed(data: str, network: Network, said: list[str]) -> Box:
+    """The range of each feature over the whole data set."""
+    from netassay.numerics.box import Box
+    from netassay.specs.datasets import load_data
+
+    everything = load_data(data, network)
+    said.append(f"the input domain is the range of each feature over the {len(everything)} inputs of {data}")
+    return Box(everything.inputs.min(axis=0), everything.inputs.max(axis=0))
+
+
+def _common(own: Box, of_data: Box) -> Box:
+    try:
+        return own.intersect(of_data)
+    except RegionError as error:
+        raise UsageError(f"the model's domain and the data's have no point in common ({error}); say which holds with --domain LO,HI") from error

@@ -1,0 +1,20 @@
+"""``netassay schema``: the JSON Schema of the answers."""
+
+from __future__ import annotations
+
+import json as json_text
+from typing import Annotated
+
+import typer
+
+from netassay.cli.exit_codes import ExitCode
+
+
+def schema(
+    json: Annotated[bool, typer.Option("--json", help="Accepted for uniformity: the schema is JSON anyway.")] = False,  # noqa: ARG001
+) -> ExitCode:
+    """Prints the JSON Schema that every --json answer keeps to."""
+    from netassay.results.schema import json_schema
+
+    print(json_text.dumps(json_schema(), indent=2))
+    return ExitCode.OK

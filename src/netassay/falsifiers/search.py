@@ -1,0 +1,305 @@
+"""The search: evaluates what methods propose, in large batches, and keeps records and budget.
+
+It is the only judge: a point counts only if it lies in ball and domain, is finite, and is far enough from
+the centre for float32 differences to mean something. Both directions are recorded from every point, whichever
+arm asked for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from netassay.falsifiers.base import Falsifier, Method, Objective, Outcome, Proposal, Task
+from netassay.falsifiers.space import INSET, Arms, Space
+from netassay.models.query_counter import QueryCounter
+from netassay.models.scores import Scale
+from netassay.numerics.box import Box
+from netassay.numerics.budget import Budget, Clock
+from netassay.numerics.norms import Norm
+from netassay.specs.problem import Problem
+from netassay.specs.property import PropertyStack
+
+MINIMUM_SHARE = 1e-3
+"""Slopes are measured no nearer to the centre than this share of the radius: below, float32 noise fakes them
+(measured on ACAS Xu: 1.3 times too large at 1e-6 of the radius, 4 times at 1e-7, harmless from 1e-3 on)."""
+
+MOST_ROWS, MOST_NUMBERS = 16_384, 2_000_000
+"""Most points, and most coordinates, in one batch of proposals: beyond, tensors leave the processor's caches."""
+
+RISING, FALLING = 0, 1
+
+
+class Records:
+    """The best points so far: per direction and problem the best merit, and per problem the nearest violation."""
+
+    def __init__(self, space: Space) -> None:
+        problems, k = len(space.problems), space.dimension
+        self.merit = torch.full((2, problems), -torch.inf, dtype=space.dtype, device=space.device)
+        self.points = space.free_centers.expand(2, -1, -1).clone()
+        self.nearest = torch.full((problems,), torch.inf, dtype=space.dtype, device=space.device)
+        self.nearest_points = space.free_centers.clone()
+        self.changed = np.zeros((2, problems), dtype=bool)
+        self.nearest_changed = np.zeros(problems, dtype=bool)
+        self.not_a_number = 0
+        self.dimension = k
+
+    def offer(self, direction: int, owners: Tensor, merit: Tensor, points: Tensor) -> None:
+        """Takes in one candidate per lane: merit (L,), points (L, k) lazily indexed by the caller."""
+        _keep_best(self.merit[direction], self.points[direction], self.changed[direction], owners, merit, points)
+
+    def offer_violations(self, owners: Tensor, distance: Tensor, points: Tensor) -> None:
+        """Takes in one violating candidate per lane, by its distance (inf for none)."""
+        flipped = -self.nearest
+        _keep_best(flipped, self.nearest_points, self.nearest_changed, owners, -distance, points)
+        self.nearest = -flipped
+
+
+def _keep_best(record: Tensor, kept: Tensor, changed: NDArray[np.bool_], owners: Tensor, merit: Tensor, points: Tensor) -> None:
+    better = (merit > record[owners]).nonzero().squeeze(1)
+    if not len(better):
+        return
+    owners, merit = owners[better], merit[better]
+    order = torch.argsort(merit, stable=True)
+    for i in order.tolist() if len(order) <= 16 else _last_of_each(owners, order):
+        owner = int(owners[i])
+        record[owner] = merit[i]
+        kept[owner] = points[better[i]]
+        changed[owner] = True
+
+
+def _last_of_each(owners: Tensor, order: Tensor) -> list[int]:
+    """Of the lanes in ``order``, the last of each owner: its best."""
+    last = {int(owner): i for i, owner in zip(order.tolist(), owners[order].tolist(), strict=True)}
+    return list(last.values())
+
+
+def _position_among_equals(values: NDArray[np.int64]) -> NDArray[np.int64]:
+    """For each entry, how many equal ones come before it."""
+    order = np.argsort(values, kind="stable")
+    ranked = values[order]
+    starts = np.r_[0, np.flatnonzero(np.diff(ranked)) + 1]
+    lengths = np.diff(np.r_[starts, len(values)])
+    positions = np.empty(len(values), dtype=np.int64)
+    positions[order] = np.arange(len(values)) - np.repeat(starts, lengths)
+    return positions
+
+
+class Search:
+    """One batch of problems, searched within one budget.
+
+    Args:
+        problems: Problems of one network, one property family and one kind of region.
+        objective: What the arms of this search drive.
+        budget: Queries per problem, seconds for the call, bytes for batches.
+        clock: Started by the question.
+        seed: Everything random comes from it.
+        violations: Whether to track the nearest violating point (``radius``).
+    """
+
+    def __init__(self, problems: Sequence[Problem], objective: Objective, *, budget: Budget, clock: Clock, seed: int, violations: bool = False) -> None:
+        network = problems[0].network
+        self.problems, self.objective, self.budget, self.clock, self.violations = problems, objective, budget, clock, violations
+        self.network = network
+        self.space = Space(problems, network.device, torch.float32 if network.dtype == "float32" else torch.float64)
+        self.counter = QueryCounter(network, budget.memory)
+        self.stack = PropertyStack([p.property for p in problems])
+        self.zero_is_safe = problems[0].property.zero_is_safe
+        self.generator = torch.Generator(network.device).manual_seed(seed)
+        self.records = Records(self.space)
+        self.used = np.zeros(len(problems), dtype=np.int64)
+        self.stopped = False
+        self.on_step: Callable[[Search], None] = lambda _: None
+        everyone = torch.arange(len(problems), device=self.space.device)
+        self.center_values = self.values(everyone, self.space.free_centers)[0]
+        self._likely = self._likely_labels(everyone)
+        self.used += 1
+        ranged = isinstance(problems[0].region, Box)
+        self.too_near = torch.as_tensor(0.0 if ranged else MINIMUM_SHARE * self.space.radii, dtype=self.space.dtype, device=self.space.device).expand(len(problems))
+
+    @property
+    def rows(self) -> int:
+        """Points whose candidates, and their evaluation, fit in the memory limit."""
+        per_point = self.space.dtype.itemsize * (8 * self.space.dimension + 3 * self.space.size)
+        sensible = min(MOST_ROWS, max(512, MOST_NUMBERS // self.space.dimension))
+        return int(max(1, min(sensible, self.budget.memory // 2 // per_point)))
+
+    @property
+    def room(self) -> NDArray[np.int64]:
+        """Queries left for each problem."""
+        limit = np.iinfo(np.int64).max // 2 if self.budget.queries is None else self.budget.queries
+        return limit - self.used
+
+    def arms(self, owner: NDArray[np.int64], sign: NDArray[np.float64], radius: NDArray[np.float64]) -> Arms:
+        """Arms in this search's space."""
+        return Arms.of(self.space, owner, sign, radius)
+
+    def both_directions(self) -> Arms:
+        """A rising and a falling arm for every problem, at the problem's own radius."""
+        count = len(self.problems)
+        return self.arms(np.repeat(np.arange(count), 2), np.tile([1.0, -1.0], count), np.repeat(self.space.radii, 2))
+
+    def run(self, method: Method, arms: Arms, *, queries: int | None = None, seconds: float | None = None, starts: Tensor | None = None) -> None:
+        """Lets ``method`` search until it is done, ``queries`` per problem or ``seconds`` are spent, or the budget is.
+
+        An interrupt (Ctrl-C) ends the search and keeps everything found: ``stopped`` tells.
+        """
+        begin_used, begin_time = self.used.copy(), self.clock.elapsed
+        allowance = self.room if queries is None else np.minimum(self.room, queries)
+        falsifier = method.start(self._task(arms, starts, allowance))
+        owners = arms.owner.cpu().numpy()
+        try:
+            while not self.stopped and not self.clock.expired:
+                left = allowance - (self.used - begin_used)
+                if self.space.problems and left[owners].max(initial=0) <= 0:
+                    return
+                spent = self._spent(begin_used, allowance, begin_time, seconds)
+                if spent >= 1:
+                    return
+                active = torch.as_tensor(left[owners] > 0, device=self.space.device)
+                proposal = falsifier.propose(active, self.rows, spent)
+                fitted = None if proposal is None else self._fit(proposal, owners, left)
+                if fitted is None:
+                    return
+                falsifier.observe(self.evaluate(arms, fitted))
+                self.on_step(self)
+        except KeyboardInterrupt:
+            self.stopped = True
+
+    def _spent(self, begin_used: NDArray[np.int64], allowance: NDArray[np.int64], begin_time: float, seconds: float | None) -> float:
+        share = float(np.mean((self.used - begin_used) / np.maximum(allowance, 1)))
+        limits = [seconds, None if self.clock.limit is None else self.clock.limit - begin_time]
+        return max([share, *[(self.clock.elapsed - begin_time) / max(limit, 1e-9) for limit in limits if limit is not None]])
+
+    def _task(self, arms: Arms, starts: Tensor | None, allowance: NDArray[np.int64]) -> Task:
+        def incumbents() -> Tensor:
+            direction = (arms.sign < 0).long()
+            points = self.records.points[direction, arms.owner]
+            everyone = torch.arange(len(arms), device=points.device)
+            return arms.pull(everyone, arms.units(everyone, points.unsqueeze(1))).squeeze(1)
+
+        each = int(np.median(allowance)) * len(self.problems) // max(1, len(arms))
+        return Task(arms, self.objective, self.generator, incumbents, each, starts, self.network.differentiable)
+
+    def _fit(self, proposal: Proposal, owners: NDArray[np.int64], left: NDArray[np.int64]) -> Proposal | None:
+        """Cuts a proposal down to what the budget still covers."""
+        of_lane = owners[proposal.arms.cpu().numpy()]
+        counts = np.bincount(of_lane, minlength=len(left))
+        width = proposal.points.shape[1]
+        if bool((counts * width <= left).all()):
+            return proposal
+        kept = np.flatnonzero(_position_among_equals(of_lane) < left[of_lane])
+        if not len(kept):
+            return None
+        share = left // np.maximum(np.minimum(counts, left), 1)
+        width = int(min(width, share[of_lane[kept]].min()))
+        at = torch.as_tensor(kept, device=proposal.arms.device)
+        variants = None if proposal.variants is None else proposal.variants[at]
+        return Proposal(proposal.arms[at], proposal.lanes[at], proposal.points[at, :width], proposal.gradient, variants)
+
+    def evaluate(self, arms: Arms, proposal: Proposal) -> Outcome:
+        """Evaluates a proposal, updates records and budget, and says what each point gave."""
+        lanes, width, _ = proposal.points.shape
+        owners = arms.owner[proposal.arms]
+        free = arms.points(proposal.arms, proposal.points)
+        flat_owners = owners.repeat_interleave(width)
+        targets = self._targets(owners, proposal).repeat_interleave(width) if proposal.gradient else None
+        value, slope = self.values(flat_owners, free.reshape(lanes * width, -1), targets)
+        value = value.reshape(lanes, width)
+        self.used += np.bincount(owners.cpu().numpy(), minlength=len(self.problems)) * width
+        length, distance = self._lengths(arms, proposal.arms, free)
+        feasible = self._feasible(length)
+        merit = self._judge(owners, value, distance, feasible, free)
+        sign = arms.sign[proposal.arms].unsqueeze(1)
+        merit = torch.where(torch.isnan(merit), -torch.inf, merit * sign)
+        gradient = None if slope is None else slope.reshape(lanes, width, -1) * (sign.unsqueeze(-1) * arms.step[proposal.arms].unsqueeze(1))
+        return Outcome(arms, proposal.arms, proposal.lanes, free, merit, length, feasible, gradient)
+
+    def _lengths(self, arms: Arms, lane_arms: Tensor, free: Tensor) -> tuple[Tensor, Tensor]:
+        """Length as a share of the arm's radius, and distance in the region's own units, (L, m) each."""
+        if self.space.norm is Norm.LINF and self.objective is Objective.VALUE and not self.violations:
+            ones = free.new_ones(free.shape[:2])  # every point is inside by construction, and its distance plays no part
+            return ones, ones
+        offsets = free - self.space.free_centers[arms.owner[lane_arms]].unsqueeze(1)
+        if not self.space.plain_scale:
+            offsets = offsets.div_(self.space.scale)
+        distance = self.space.lengths(offsets)
+        return distance / arms.radii[lane_arms].unsqueeze(1), distance
+
+    def _feasible(self, length: Tensor) -> Tensor:
+        slack = {Norm.LINF: 1e-5, Norm.L0: 1e-6}.get(self.space.norm, -INSET / 2)  # L-inf bounds are exact: ``points`` clamps to them
+        return length <= 1 + slack
+
+    def _judge(self, owners: Tensor, value: Tensor, distance: Tensor, feasible: Tensor, free: Tensor) -> Tensor:
+        """The objective of each point without sign (NaN where undefined); offers the best to the records."""
+        self.records.not_a_number += int(torch.isnan(value).sum())
+        objective = value
+        if self.objective is Objective.SLOPE:
+            far = (distance >= self.too_near[owners].unsqueeze(1)) & (distance > 0)
+            objective = torch.where(far, (value - self.center_values[owners].unsqueeze(1)) / distance.clamp_min(1e-30), torch.nan)
+        usable = feasible & torch.isfinite(objective)
+        lanes = torch.arange(len(free), device=free.device)
+        for direction, signed in ((RISING, objective), (FALLING, -objective)):
+            best, at = torch.where(usable, signed, -torch.inf).max(dim=1)
+            self._offer(direction, owners, best, free, lanes, at)
+        if self.violations:
+            bad = usable & ((value < 0) if self.zero_is_safe else (value <= 0))
+            nearest, at = torch.where(bad, distance, torch.inf).min(dim=1)
+            better = (nearest < self.records.nearest[owners]).nonzero().squeeze(1)
+            if len(better):
+                self.records.offer_violations(owners[better], nearest[better], free[better, at[better]])
+        return objective
+
+    def _offer(self, direction: int, owners: Tensor, best: Tensor, free: Tensor, lanes: Tensor, at: Tensor) -> None:
+        better = (best > self.records.merit[direction, owners]).nonzero().squeeze(1)
+        if len(better):
+            self.records.offer(direction, owners[better], best[better], free[lanes[better], at[better]])
+
+    def _likely_labels(self, everyone: Tensor) -> Tensor:
+        """(B, up to 10) labels of each centre, most likely first."""
+        if self.network.labels <= 2:
+            return torch.full((len(everyone), 1), -1, device=self.space.device)
+        parts = []
+        with torch.no_grad():
+            for block in everyone.split(self.counter.rows):
+                logits = self.network.scores(self.space.centers[block].reshape(-1, *self.space.shape), Scale.LOGITS)
+                parts.append(logits.argsort(dim=1, descending=True)[:, :10])
+        return torch.cat(parts)
+
+    def _targets(self, owners: Tensor, proposal: Proposal) -> Tensor:
+        """(L,) the label that each lane makes for; -1 for none in particular."""
+        if proposal.variants is None:
+            return torch.full_like(owners, -1)
+        rank = torch.where(proposal.variants > 0, 1 + (proposal.variants - 1) % max(1, self._likely.shape[1] - 1), 0)
+        rank = rank.clamp(max=self._likely.shape[1] - 1)
+        return torch.where(rank > 0, self._likely[owners, rank], -1)
+
+    def values(self, owners: Tensor, free: Tensor, targets: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        """s (rows,) of free features (rows, k), in blocks that memory allows; with targets (rows,) also the gradient (rows, k)."""
+        if targets is None:
+            block = self.counter.rows
+            return torch.cat([self._block(owners[i : i + block], free[i : i + block]) for i in range(0, len(free), block)]), None
+        block = self.counter.gradient_rows
+        parts = [self._slope_block(owners[i : i + block], free[i : i + block], targets[i : i + block]) for i in range(0, len(free), block)]
+        return torch.cat([v for v, _ in parts]), torch.cat([g for _, g in parts])
+
+    def _block(self, owners: Tensor, free: Tensor) -> Tensor:
+        with torch.no_grad():
+            outputs = self.counter.outputs(self.space.assemble(owners, free))
+            values: Tensor = self.stack.values(self.network.convention.scores(outputs, self.stack.on), owners)
+        return values
+
+    def _slope_block(self, owners: Tensor, free: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        with torch.enable_grad():
+            inputs = self.space.assemble(owners, free).detach().requires_grad_()
+            outputs, convention = self.counter.outputs(inputs), self.network.convention
+            values = self.stack.values(convention.scores(outputs, self.stack.on), owners)
+            guided = self.network.labels > 0 and self.stack.on is not Scale.OUTPUTS
+            guide = self.stack.guide(convention.scores(outputs, Scale.LOGITS), owners, targets) if guided else None
+            (slope,) = torch.autograd.grad((values if guide is None else guide).sum(), inputs)
+        flat = slope.reshape(len(owners), -1)
+        return values.detach(), torch.nan_to_num(flat if self.space.all_free else flat[:, self.space.free])

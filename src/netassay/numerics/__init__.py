@@ -1,0 +1,1 @@
+"""Ground layer: norms, boxes, budgets, random generators. Imports numpy only."""

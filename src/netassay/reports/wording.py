@@ -1,0 +1,118 @@
+"""The words of reports: names of risks, norms, outcomes and guarantees, and text made safe to print."""
+
+from __future__ import annotations
+
+from netassay.numerics.norms import Norm
+from netassay.results.answer import Outcome, Question
+from netassay.results.guarantee import Guarantee
+from netassay.results.summary import GroupSummary
+
+RISKS = {
+    "robustness": "Robustness",
+    "targeted": "Targeted attack",
+    "gap": "Confidence gap",
+    "uncertainty": "Uncertainty",
+    "reachability": "Reachability of a confidence",
+    "halfspaces": "Output constraints",
+    "custom": "Custom property",
+}
+
+NORMS = {Norm.L0: "L0", Norm.L1: "L1", Norm.L2: "L2", Norm.LINF: "L-infinity"}
+
+OUTCOMES = {
+    Outcome.MEASURED: "measured",
+    Outcome.MISCLASSIFIED: "misclassified",
+    Outcome.RISK_AT_CENTER: "risk at the input itself",
+    Outcome.NO_WITNESS: "no witness found",
+}
+
+QUESTIONS = {
+    Question.RADIUS: "maximum safe radius",
+    Question.LIPSCHITZ: "steepest slope Q and Theorem 1 radius d\u2032",
+    Question.REACH: "range reached",
+}
+
+BADGES = {
+    Guarantee.PROVED: "proved",
+    Guarantee.ATTAINED: "attained",
+    Guarantee.STATISTICAL: "statistical",
+    Guarantee.SOLVER: "solver",
+    Guarantee.HEURISTIC: "estimate",
+}
+
+GLOSSARY = (
+    (
+        "Attained",
+        "A replayed input shows it: the witness was run again on the original model, alone, inside the region. Anyone can repeat that.",
+    ),
+    ("Proved", "No input of the region contradicts it, with every rounding of the arithmetic bounded."),
+    ("Estimate", "A number that may be wrong in either direction. It supports no claim of safety."),
+    ("Statistical", "Holds with the confidence that is stated beside it."),
+    ("Solver", "The word of a solver or of a plain floating-point computation whose rounding was not bounded."),
+    (
+        "Witness",
+        "An input near the original one that shows what is claimed: a violation of the property, a slope, or an output value. "
+        "Its file holds the input, the witness and the outputs.",
+    ),
+    (
+        "Property s(x)",
+        "A number computed from the network's outputs: s \u2265 0 is safe, s < 0 is a risk. "
+        "For robustness a tie (s = 0) already counts as a violation.",
+    ),
+    (
+        "Maximum safe radius",
+        "The largest distance from an input within which the property holds everywhere (DeepQuant, Definition 4). "
+        "The nearest witness found bounds it from above; only a proof can bound it from below. "
+        "That a search found no witness does not show that there is none.",
+    ),
+    (
+        "Distance",
+        "L-infinity: the largest change of any feature. L2: Euclidean length. L1: sum of the changes. "
+        "L0: number of changed features or pixels; a witness with k changes leaves at most k \u2212 1 as a safe radius.",
+    ),
+    (
+        "Q (Lipschitz metric)",
+        "The steepest slope of s between the input and any other input of the ball (DeepQuant, Definition 6). "
+        "A slope that was found bounds Q from below.",
+    ),
+    (
+        "d\u2032 (Theorem 1)",
+        "s(x)/Q, at most the ball's radius. It is a safe radius only if Q is a proved upper bound. From a Q found by search it "
+        "is an estimate: it bounds Theorem 1's d\u2032 from above, and the maximum safe radius on neither side.",
+    ),
+    ("Misclassified", "The network already decides wrongly at the unchanged input. Such inputs are counted apart and enter no mean."),
+    (
+        "Marked witness",
+        "A witness so near the decision limit that different arithmetics disagree on it, or that rounding alone could explain it.",
+    ),
+)
+
+
+def printable(text: object) -> str:
+    """Text from outside, without control, direction-changing or half characters that could disguise it.
+
+    Escaping for HTML or Markdown is the task of whoever prints it.
+    """
+    return "".join(c if c.isprintable() or c == " " else "\ufffd" for c in str(text))
+
+
+def risk_name(family: str) -> str:
+    """The heading of a risk family."""
+    return RISKS.get(family, printable(family).capitalize() or "Property")
+
+
+def norm_name(norm: Norm | None) -> str:
+    """A norm as headings print it; a plain box has none."""
+    return "box" if norm is None else NORMS[norm]
+
+
+def inputs(number: int) -> str:
+    """``1 input``, ``7 inputs``."""
+    return f"{number} input" if number == 1 else f"{number} inputs"
+
+
+def title_of(group: GroupSummary) -> str:
+    """The heading of a group: risk, parameters and norm."""
+    spec = printable(group.spec)
+    parameters = f" ({spec})" if ":" in spec else ""
+    return f"{risk_name(group.risk)}{parameters}, {norm_name(group.norm)}"

@@ -1,0 +1,1 @@
+"""What an answer is: sides with guarantees, witnesses, traces, JSON. Knows no engine; imports numpy only."""

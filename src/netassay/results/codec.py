@@ -1,0 +1,254 @@
+"""Answers as versioned JSON documents. ``schema.py`` says what a document looks like; both are tested against each other.
+
+Infinities are the strings "inf" and "-inf". NaN never appears: it would be a bug, and raises.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import operator
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from netassay.errors import DataError, InconsistentClaimsError
+from netassay.results.answer import Answer, LipschitzAnswer, RadiusAnswer, ReachAnswer, RegionSummary, Risk
+from netassay.results.bracket import Bracket, Side
+from netassay.results.summary import summarise
+from netassay.results.trace import Trace
+from netassay.results.witness import Witness
+from netassay.results.witness_files import MEBIBYTE, read_limited, write_atomically
+from netassay.results.witness_files import read_witness as read_witness
+from netassay.results.witness_files import write_witness as write_witness
+
+ANSWER_SCHEMA = "netassay/answer/1"
+ASSESSMENT_SCHEMA = "netassay/assessment/1"
+
+Document = dict[str, Any]
+Files = Mapping[str, str]
+
+
+def number(value: float) -> float | str:
+    """A JSON number, or "inf" / "-inf".
+
+    Raises:
+        InconsistentClaimsError: For NaN, which no result may hold.
+    """
+    value = float(value)
+    if math.isnan(value):
+        raise InconsistentClaimsError("a result holds NaN, which is neither a bound nor a value; please report this")
+    if math.isinf(value):
+        return "inf" if value > 0 else "-inf"
+    return value
+
+
+def document(answer: Answer, *, witness_files: Files | None = None) -> Document:
+    """One answer as JSON-ready data, ``netassay/answer/1``.
+
+    Args:
+        answer: A radius, lipschitz or reach answer.
+        witness_files: Path of each stored witness by its ``sha256`` (see ``witness_paths``); witnesses that are
+            not in it have ``"file": null``.
+    Raises:
+        InconsistentClaimsError: If any number in the answer is NaN.
+    """
+    files = {} if witness_files is None else witness_files
+    return {"schema": ANSWER_SCHEMA, **_about(answer), **_quantity(answer, files), **_provenance(answer)}
+
+
+def witness_paths(folder: Path | str, answer: Answer) -> dict[str, str]:
+    """Stores every witness of ``answer`` below ``folder``; gives the paths that ``document`` takes."""
+    return {w.sha256: write_witness(folder, w, answer.center) for w in witnesses(answer)}
+
+
+def witnesses(answer: Answer) -> list[Witness]:
+    """The witnesses of an answer, the main one first."""
+    if isinstance(answer, RadiusAnswer):
+        found: list[Witness | None] = [answer.witness]
+    elif isinstance(answer, LipschitzAnswer):
+        found = [answer.witness, answer.falling_witness]
+    elif isinstance(answer, ReachAnswer):
+        found = [answer.minimum_witness, answer.maximum_witness]
+    else:
+        raise _unknown_kind(answer)
+    return [w for w in found if w is not None]
+
+
+def assessment_document(
+    answers: Sequence[Answer],
+    *,
+    witness_files: Sequence[Files | None] | None = None,
+    command: str | None = None,
+    created: str | None = None,
+) -> Document:
+    """Many answers and what they come to together, ``netassay/assessment/1``.
+
+    Args:
+        answers: The answers.
+        witness_files: One mapping per answer, as ``document`` takes it.
+        command: The command line that asks the same questions again.
+        created: Date and time, ISO 8601.
+    Raises:
+        DataError: If ``witness_files`` has another length than ``answers``.
+    """
+    files: Sequence[Files | None] = [None] * len(answers) if witness_files is None else witness_files
+    if len(files) != len(answers):
+        raise DataError(f"{len(files)} mappings of witness files for {len(answers)} answers; give one per answer, or None")
+    results = [document(a, witness_files=f) for a, f in zip(answers, files, strict=True)]
+    return {
+        "schema": ASSESSMENT_SCHEMA,
+        "command": command,
+        "created": created,
+        "results": results,
+        "summary": _encoded(asdict(summarise(answers))),
+    }
+
+
+def write_document(path: Path | str, content: Document) -> None:
+    """Validates and writes a document, whole or not at all; the bytes are the same for the same content."""
+    from netassay.results.schema import validate
+
+    validate(content)
+    text = json.dumps(content, indent=1, allow_nan=False) + "\n"
+    write_atomically(Path(path), text.encode("ascii"))
+
+
+def read_document(path: Path | str, *, limit: int = 256 * MEBIBYTE) -> Document:
+    """Reads an answer or an assessment from JSON and validates it.
+
+    Args:
+        path: The file.
+        limit: Most bytes accepted.
+    Raises:
+        DataError: If the file is missing or above the limit, no JSON, nested too deeply, or no valid document of a
+            schema that this version knows; also if its sides contradict each other.
+    """
+    from netassay.results.schema import validate
+
+    raw = read_limited(Path(path), limit)
+    try:
+        content = json.loads(raw.decode("utf-8"), parse_constant=_refuse_constant, object_pairs_hook=_no_repeats)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path} is no JSON document: {error}; expected what netassay wrote with --json or beside a report") from error
+    validate(content, name=str(path))
+    found: Document = content
+    return found
+
+
+def _refuse_constant(name: str) -> float:
+    raise ValueError(f"the number {name} is not JSON")
+
+
+def _no_repeats(pairs: list[tuple[str, Any]]) -> Document:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError(f"a key appears twice in one object: {sorted(k for k, _ in pairs)[:20]}")
+    return found
+
+
+def _unknown_kind(answer: Answer) -> InconsistentClaimsError:
+    return InconsistentClaimsError(
+        f"no document is defined for a {type(answer).__name__}; known: RadiusAnswer, LipschitzAnswer, ReachAnswer"
+    )
+
+
+def _about(answer: Answer) -> Document:
+    return {
+        "index": _whole(answer.index),
+        "outcome": str(answer.outcome),
+        "risk": _risk(answer.risk),
+        "region": _region(answer.region),
+        "label": _whole(answer.label),
+        "true_label": _whole(answer.true_label),
+        "center_value": number(answer.center_value),
+    }
+
+
+def _quantity(answer: Answer, files: Files) -> Document:
+    if isinstance(answer, RadiusAnswer):
+        return {"question": "radius", **_bracket(answer.bracket, answer.witness, answer.trace, files)}
+    if isinstance(answer, LipschitzAnswer):
+        return {
+            "question": "lipschitz",
+            **_bracket(answer.bracket, answer.witness, answer.trace, files),
+            "d_prime": {"lower": _side(answer.d_prime_lower), "upper": _side(answer.d_prime_upper)},
+            "falling": _bracket(answer.falling, answer.falling_witness, answer.falling_trace, files),
+        }
+    if isinstance(answer, ReachAnswer):
+        return {
+            "question": "reach",
+            "minimum": _bracket(answer.minimum, answer.minimum_witness, answer.minimum_trace, files),
+            "maximum": _bracket(answer.maximum, answer.maximum_witness, answer.maximum_trace, files),
+        }
+    raise _unknown_kind(answer)
+
+
+def _bracket(bracket: Bracket, witness: Witness | None, trace: Trace, files: Files) -> Document:
+    return {
+        "lower": _side(bracket.lower),
+        "upper": _side(bracket.upper),
+        "witness": None if witness is None else _witness(witness, files),
+        "trace": [_encoded({"queries": p.queries, "seconds": p.seconds, "lower": p.lower, "upper": p.upper}) for p in trace],
+    }
+
+
+def _side(side: Side | None) -> Document | None:
+    if side is None:
+        return None
+    return {"value": number(side.value), "guarantee": str(side.guarantee), "source": side.source, "arithmetic": str(side.arithmetic)}
+
+
+def _witness(witness: Witness, files: Files) -> Document:
+    replay = witness.replay
+    names = sorted(set(replay.values) | set(replay.violated))
+    engines = {n: {"value": number(replay.values[n]) if n in replay.values else None, "violated": replay.violated.get(n)} for n in names}
+    return {
+        "file": files.get(witness.sha256),
+        "sha256": witness.sha256,
+        "replayed": replay.confirmed,
+        "inside": replay.inside,
+        "distance": None if witness.distance is None else number(witness.distance),
+        "risk": str(witness.risk),
+        "value": number(witness.value),
+        "label": _whole(witness.label),
+        "marked": witness.marked,
+        "engines": engines,
+    }
+
+
+def _risk(risk: Risk) -> Document:
+    return {"name": risk.name, "text": risk.text, "on": risk.on, "spec": risk.spec}
+
+
+def _region(region: RegionSummary) -> Document:
+    return {
+        "norm": None if region.norm is None else str(region.norm),
+        "radius": None if region.radius is None else number(region.radius),
+        "features": region.features,
+        "free_features": region.free_features,
+        "scaled": region.scaled,
+        "granular": region.granular,
+    }
+
+
+def _provenance(answer: Answer) -> Document:
+    p = answer.provenance
+    fixed = {name: getattr(p, name) for name in p.__slots__}
+    return {**fixed, "seconds": number(p.seconds), "options": _encoded(p.options)}
+
+
+def _whole(value: int | None) -> int | None:
+    return None if value is None else operator.index(value)
+
+
+def _encoded(value: Any) -> Any:
+    """Plain data with every float made JSON-safe and every name a plain string."""
+    if isinstance(value, Mapping):
+        return {str(k): _encoded(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_encoded(v) for v in value]
+    if isinstance(value, str):
+        return str(value)
+    return number(value) if isinstance(value, float) else value

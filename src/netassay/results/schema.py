@@ -1,0 +1,344 @@
+"""What the JSON documents look like, as pydantic models and as a published JSON Schema.
+
+The documents are closed: a key that is not listed is refused, so a misspelt side cannot pass for an unknown one.
+A new key means a new schema number. ``validate`` also checks what a JSON Schema cannot say: which end of a
+bracket may be proved, that sides do not contradict each other, that a witness bears out its side, that traces only tighten.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, NonNegativeInt, TypeAdapter, ValidationError, model_validator
+
+from netassay.errors import DataError
+from netassay.numerics.norms import Norm
+from netassay.results.answer import Outcome
+from netassay.results.bracket import End
+from netassay.results.guarantee import Arithmetic, Guarantee
+from netassay.results.witness import RiskClass
+
+Number = FiniteFloat | Literal["inf", "-inf"]
+Count = NonNegativeInt
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+WitnessFile = Annotated[str, Field(pattern=r"^witnesses/[0-9a-f]{64}\.npz$")]
+
+
+def as_float(number: float | str) -> float:
+    """The float that a document's number stands for."""
+    return float(number)
+
+
+class _Closed(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class SideDocument(_Closed):
+    """One side of a bracket."""
+
+    value: Number
+    guarantee: Guarantee
+    source: str
+    arithmetic: Arithmetic
+
+
+class EngineDocument(_Closed):
+    """What one engine said of a witness: s there, and whether that violates the property."""
+
+    value: Number | None
+    violated: bool | None
+
+
+class WitnessDocument(_Closed):
+    """A replayed point; ``replayed`` says that it lies inside and that every engine bears it out."""
+
+    file: WitnessFile | None
+    sha256: Sha256
+    replayed: bool
+    inside: bool
+    distance: Number | None
+    risk: RiskClass
+    value: Number
+    label: int | None
+    marked: str
+    engines: dict[str, EngineDocument]
+
+
+class TracePointDocument(_Closed):
+    """The sides known after so many queries and seconds."""
+
+    queries: Count
+    seconds: Number
+    lower: Number | None
+    upper: Number | None
+
+
+class BracketDocument(_Closed):
+    """A bracket, its witness and its trace; subclasses say which end witnesses move."""
+
+    attained: ClassVar[End]
+    lower: SideDocument | None
+    upper: SideDocument | None
+    witness: WitnessDocument | None
+    trace: list[TracePointDocument]
+
+    @model_validator(mode="after")
+    def _sides_fit(self) -> Self:
+        _check_ends(self.lower, self.upper, self.attained)
+        _check_trace(self.trace)
+        return self
+
+
+class FromAbove(BracketDocument):
+    """Witnesses lower the upper side; only proofs raise the lower one."""
+
+    attained: ClassVar[End] = End.UPPER
+
+
+class FromBelow(BracketDocument):
+    """Witnesses raise the lower side; only proofs lower the upper one."""
+
+    attained: ClassVar[End] = End.LOWER
+
+
+class SidesDocument(_Closed):
+    """Two sides without a witness of their own."""
+
+    lower: SideDocument | None
+    upper: SideDocument | None
+
+
+class RiskDocument(_Closed):
+    """The property: family, expression, scale, command-line form."""
+
+    name: str
+    text: str
+    on: str
+    spec: str
+
+
+class RegionDocument(_Closed):
+    """The region; norm and radius are null for a box."""
+
+    norm: Norm | None
+    radius: Number | None
+    features: Count
+    free_features: Count
+    scaled: bool
+    granular: bool
+
+
+class AnswerFields(_Closed):
+    """What every answer has, whatever the question."""
+
+    schema_: Literal["netassay/answer/1"] = Field(alias="schema")
+    index: int | None
+    outcome: Outcome
+    risk: RiskDocument
+    region: RegionDocument
+    label: int | None
+    true_label: int | None
+    center_value: Number
+    model: str
+    model_sha256: str
+    input_sha256: str
+    method: str
+    options: dict[str, str | int | float | bool | None]
+    seed: int
+    device: str
+    dtype: str
+    tool_version: str
+    queries: Count
+    batched_calls: Count
+    seconds: Number
+    interrupted: bool
+
+
+class RadiusDocument(AnswerFields, FromAbove):
+    """The maximum safe radius."""
+
+    attained: ClassVar[End] = End.UPPER
+    question: Literal["radius"]
+
+    @model_validator(mode="after")
+    def _witness_bears_out(self) -> Self:
+        if any(side is not None and as_float(side.value) < 0 for side in (self.lower, self.upper)):
+            raise ValueError("a radius cannot be negative")
+        if self.upper is not None and self.upper.guarantee is Guarantee.ATTAINED:
+            _check_distance(as_float(self.upper.value), self.witness, self.region.norm)
+        return self
+
+
+class LipschitzDocument(AnswerFields, FromBelow):
+    """Q over the ball and on its falling side, and Theorem 1's radius d'."""
+
+    attained: ClassVar[End] = End.LOWER
+    question: Literal["lipschitz"]
+    d_prime: SidesDocument
+    falling: FromBelow
+
+
+class ReachDocument(AnswerFields):
+    """The range of an expression over a region."""
+
+    question: Literal["reach"]
+    minimum: FromAbove
+    maximum: FromBelow
+
+
+AnswerDocument = Annotated[RadiusDocument | LipschitzDocument | ReachDocument, Field(discriminator="question")]
+
+
+class IntervalDocument(_Closed):
+    """lower <= figure <= upper."""
+
+    lower: Number | None
+    upper: Number | None
+
+
+class SurvivalDocument(_Closed):
+    """How many inputs are left at one radius."""
+
+    radius: Number
+    without_witness: Count
+    right_without_witness: Count | None
+    proved_safe: Count
+
+
+class RadiusSummaryDocument(_Closed):
+    """Figures of the radius; ``treatment`` says how inputs without a witness count."""
+
+    counted: Count
+    censored: Count
+    proved: Count
+    minimum: IntervalDocument
+    median: IntervalDocument
+    mean: IntervalDocument
+    at_radii: list[SurvivalDocument]
+    survival: list[SurvivalDocument]
+    treatment: str
+
+
+class SlopeSummaryDocument(_Closed):
+    """Figures of Q; the upper side of ``smallest_d_prime`` is an estimate."""
+
+    counted: Count
+    largest: IntervalDocument
+    median: IntervalDocument
+    smallest_d_prime: IntervalDocument
+
+
+class RangeSummaryDocument(_Closed):
+    """The least and the greatest value over all regions."""
+
+    counted: Count
+    minimum: IntervalDocument
+    maximum: IntervalDocument
+
+
+class GroupDocument(_Closed):
+    """One question about one risk in one norm, over all inputs."""
+
+    question: Literal["radius", "lipschitz", "reach"]
+    risk: str
+    spec: str
+    on: str
+    norm: Norm | None
+    answers: Count
+    outcomes: dict[Outcome, Count]
+    witnessed: Count
+    confirmed: Count
+    marked: Count
+    interrupted: Count
+    queries: Count
+    radius: RadiusSummaryDocument | None
+    slope: SlopeSummaryDocument | None
+    range: RangeSummaryDocument | None
+
+
+class SummaryDocument(_Closed):
+    """Counts and figures of all groups."""
+
+    answers: Count
+    groups: list[GroupDocument]
+
+
+class AssessmentDocument(_Closed):
+    """Many answers and their summary."""
+
+    schema_: Literal["netassay/assessment/1"] = Field(alias="schema")
+    command: str | None
+    created: str | None
+    results: list[AnswerDocument]
+    summary: SummaryDocument
+
+
+_DOCUMENTS: TypeAdapter[Any] = TypeAdapter(AnswerDocument | AssessmentDocument)
+_KINDS: dict[str, TypeAdapter[Any]] = {
+    "netassay/answer/1": TypeAdapter(AnswerDocument),
+    "netassay/assessment/1": TypeAdapter(AssessmentDocument),
+}
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) that every document keeps to; ``netassay schema`` prints it."""
+    found = _DOCUMENTS.json_schema(by_alias=True)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "netassay documents", **found}
+
+
+def validate(content: object, *, name: str = "the document") -> None:
+    """Checks a document against its schema and its sides against each other.
+
+    Raises:
+        DataError: If it is no valid document; the message names the first places that do not fit.
+    """
+    came = content.get("schema") if isinstance(content, dict) else None
+    if not isinstance(came, str) or came not in _KINDS:
+        raise DataError(
+            f"{name} has the schema {came!r}; this version reads {', '.join(_KINDS)}: use the version of netassay that wrote it"
+        )
+    try:
+        _KINDS[came].validate_json(json.dumps(content, allow_nan=False), strict=True)
+    except ValidationError as error:
+        raise DataError(f"{name} is no valid {came}: {_first_places(error)}; it was damaged or not written by netassay") from error
+    except (ValueError, TypeError) as error:
+        raise DataError(f"{name} is no valid {came}: {error}; documents hold plain JSON data, and no NaN or infinite number") from error
+
+
+def _first_places(error: ValidationError, most: int = 3) -> str:
+    found = [f"{'.'.join(map(str, e['loc'])) or 'document'}: {e['msg']}" for e in error.errors(include_url=False, include_input=False)]
+    more = f" (and {len(found) - most} more)" if len(found) > most else ""
+    return "; ".join(found[:most]) + more
+
+
+def _check_ends(lower: SideDocument | None, upper: SideDocument | None, attained: End) -> None:
+    for end, side in ((End.LOWER, lower), (End.UPPER, upper)):
+        wrong = Guarantee.PROVED if end is attained else Guarantee.ATTAINED
+        if side is not None and side.guarantee is wrong:
+            raise ValueError(f"the {end} side cannot be {wrong}: that end is {'attained' if end is attained else 'proved'}")
+    if lower is not None and upper is not None and as_float(lower.value) > as_float(upper.value):
+        strong = {lower.guarantee, upper.guarantee} <= {Guarantee.PROVED, Guarantee.ATTAINED}
+        if strong:
+            raise ValueError(f"the lower side {lower.value} exceeds the upper side {upper.value}")
+
+
+def _check_trace(trace: list[TracePointDocument]) -> None:
+    for before, after in itertools.pairwise(trace):
+        if after.queries < before.queries or as_float(after.seconds) < as_float(before.seconds):
+            raise ValueError(f"the trace goes back in work after {before.queries} queries")
+        fell = before.lower is not None and (after.lower is None or as_float(after.lower) < as_float(before.lower))
+        rose = before.upper is not None and (after.upper is None or as_float(after.upper) > as_float(before.upper))
+        if fell or rose:
+            raise ValueError(f"the trace loosens after {before.queries} queries; sides only move inwards")
+
+
+def _check_distance(upper: float, witness: WitnessDocument | None, norm: Norm | None) -> None:
+    """An attained radius needs a witness no farther away; for L0, k changes say that k - 1 may be safe."""
+    if witness is None or not witness.inside or witness.distance is None:
+        raise ValueError("an attained upper side of the radius needs a witness inside the region, with its distance")
+    distance = as_float(witness.distance)
+    least = max(0.0, distance - 1) if norm is Norm.L0 else distance
+    if upper < least:
+        raise ValueError(f"the attained radius {upper} is below what its witness at distance {witness.distance} shows")

@@ -1,0 +1,125 @@
+"""Witnesses as files: one content-addressed ``.npz`` each, read back without trusting it."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import re
+import tempfile
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from netassay.errors import DataError
+from netassay.results.witness import Witness
+
+FOLDER = "witnesses"
+_NAME = re.compile(rf"{FOLDER}/[0-9a-f]{{64}}\.npz")
+_ARRAYS = ("point", "center", "outputs")
+MEBIBYTE = 1024**2
+
+
+@dataclass(frozen=True, eq=False)
+class StoredWitness:
+    """What a witness file holds: the point, the centre it was searched around, the raw outputs at the point."""
+
+    point: NDArray[np.floating]
+    center: NDArray[np.floating]
+    outputs: NDArray[np.floating]
+
+
+def write_witness(folder: Path | str, witness: Witness, center: NDArray[np.floating]) -> str:
+    """Stores ``point``, ``center`` and ``outputs`` below ``folder``; returns the path relative to it.
+
+    The name is the SHA-256 of the file's bytes, so equal content is stored once, and the file appears
+    whole or not at all (temporary file, then rename).
+
+    Args:
+        folder: Created if missing; the file goes to its sub-folder ``witnesses``.
+        witness: The witness.
+        center: The input it belongs to, same shape as the point.
+    Raises:
+        DataError: If point and centre differ in shape.
+    """
+    if witness.point.shape != center.shape:
+        raise DataError(
+            f"a witness of shape {witness.point.shape} does not belong to an input of shape {center.shape}; pass its own input"
+        )
+    buffer = io.BytesIO()
+    np.savez(buffer, point=witness.point, center=center, outputs=witness.outputs)
+    content = buffer.getvalue()
+    name = f"{FOLDER}/{hashlib.sha256(content).hexdigest()}.npz"
+    target = Path(folder) / name
+    if not target.exists():
+        write_atomically(target, content)
+    return name
+
+
+def write_atomically(target: Path, content: bytes) -> None:
+    """Writes a file so that no reader ever sees half of it; creates the folders above it."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=".", suffix=".part")
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(target)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def read_witness(folder: Path | str, name: str, *, limit: int = 1024 * MEBIBYTE) -> StoredWitness:
+    """Reads what ``write_witness`` wrote, as data only: never a pickle, never outside ``folder``.
+
+    Args:
+        folder: The folder given to ``write_witness``.
+        name: The relative path that it returned.
+        limit: Most bytes accepted, for the file and for its arrays together.
+    Raises:
+        DataError: For another kind of name, a missing or changed file, one above the limit, or one that is
+            not three plain numeric arrays.
+    """
+    if not _NAME.fullmatch(name):
+        raise DataError(f"{name!r} names no witness file; expected {FOLDER}/<64 hexadecimal digits>.npz as the document gives it")
+    content = read_limited(Path(folder) / name, limit)
+    digest = hashlib.sha256(content).hexdigest()
+    if digest not in name:
+        raise DataError(f"{name} was changed since it was written (its content has SHA-256 {digest}); take it from the original folder")
+    return _arrays(name, content, limit)
+
+
+def read_limited(path: Path, limit: int) -> bytes:
+    """The bytes of a file; raises DataError if it is missing, no file, or longer than ``limit``."""
+    try:
+        with path.open("rb") as stream:
+            content = stream.read(limit + 1)
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror or error}; check the path") from error
+    if len(content) > limit:
+        raise DataError(f"{path} has more than {limit} bytes, the limit for such files; raise the limit only if you trust the file")
+    return content
+
+
+def _arrays(name: str, content: bytes, limit: int) -> StoredWitness:
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            members, unpacked = sorted(archive.namelist()), sum(m.file_size for m in archive.infolist())
+        if members != sorted(f"{a}.npy" for a in _ARRAYS) or unpacked > limit:
+            raise ValueError(f"it holds {members}, {unpacked} bytes unpacked")
+        with np.load(io.BytesIO(content), allow_pickle=False) as stored:
+            arrays = {a: np.asarray(stored[a]) for a in _ARRAYS}
+    except (ValueError, zipfile.BadZipFile, OSError, EOFError) as error:
+        raise DataError(f"{name} is no witness file: {error}; expected the plain arrays {', '.join(_ARRAYS)}") from error
+    kinds = {a: v.dtype.kind for a, v in arrays.items()}
+    if set(kinds.values()) != {"f"} or arrays["point"].shape != arrays["center"].shape:
+        raise DataError(
+            f"{name} is no witness file: expected floating-point arrays, point and center of one shape; got dtype kinds {kinds}"
+        )
+    return StoredWitness(**arrays)

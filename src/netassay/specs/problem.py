@@ -1,0 +1,37 @@
+"""A problem: network x region x property, about which questions are asked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from netassay.models.network import Network
+from netassay.numerics.box import Box
+from netassay.specs.property import Property
+from netassay.specs.regions import Ball
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """One network, one region, one property.
+
+    Args:
+        network: The network.
+        region: A ball around an input, or a plain box (``reach`` only).
+        property: s(x), bound to the input.
+        index: Position of the input in its data set, if it has one.
+        true_label: The input's label from the data set, if known.
+    """
+
+    network: Network
+    region: Ball | Box
+    property: Property
+    index: int | None = None
+    true_label: int | None = None
+
+    @property
+    def center(self) -> NDArray[np.float64]:
+        """The input (model shape), or the midpoint of a box."""
+        return np.asarray(self.region.center)

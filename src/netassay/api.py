@@ -1,4 +1,4 @@
-"""The questions as Python functions: what ``import netassay as na`` offers under ``na.radius``, ``na.lipschitz``, ``na.reach``, ``na.assess``."""
+"""The questions as Python functions: ``na.radius``, ``na.lipschitz``, ``na.reach``, ``na.assess`` after ``import netassay as na``."""
 
 from __future__ import annotations
 
@@ -156,7 +156,8 @@ def report(answers: Sequence[Answer], folder: str | Path, **options: Any) -> Pat
 
 def _checked(network: Network) -> Network:
     if not isinstance(network, Network):
-        raise ModelError(f"expected a network, got {type(network).__name__}; load a file with na.load(...), or wrap it: na.Network(model, ...)")
+        came = type(network).__name__
+        raise ModelError(f"expected a network, got {came}; load a file with na.load(...), or wrap it: na.Network(model, ...)")
     return network
 
 

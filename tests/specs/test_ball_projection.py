@@ -102,6 +102,17 @@ def test_the_outermost_8_bit_step_is_reached(p: float) -> None:
             assert abs(reached[0, 0] - start / 255) == pytest.approx(8 / 255, rel=1e-9)
 
 
+def test_a_single_feature_that_can_move_takes_the_whole_radius() -> None:
+    """Its reach is the radius up to rounding, so whether its cap is met hangs on the last bit."""
+    for seed in range(300):
+        rng = np.random.default_rng(seed)
+        center = np.array([0.0, 0.0, rng.random(), 0.5])
+        ball = Ball(center, 0.05, 2, Box.filled((4,), 0.0, 2.0), mask=[True, True, True, False])
+        points = ball.project(np.array([[-9.0, -100.0, 10.0, 3.0]]))
+        assert ball.contains(points)[0]
+        assert ball.distance(points)[0] == pytest.approx(0.05, rel=1e-12)
+
+
 def test_points_that_are_not_finite_are_refused() -> None:
     for bad in (np.nan, np.inf):
         with pytest.raises(RegionError, match="NaN or infinite"):

@@ -37,9 +37,7 @@ QuestionsOption = Annotated[
 ]
 RadiiOption = Annotated[
     list[str] | None,
-    typer.Option(
-        "--radius", metavar="R|P=R", help="Ball for slopes and ranges, for all norms (0.1) or one (l2=1.5).", show_default=False
-    ),
+    typer.Option("--radius", metavar="R|P=R", help="Ball for slopes and ranges, for all norms (0.1) or one (l2=1.5).", show_default=False),
 ]
 
 

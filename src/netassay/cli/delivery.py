@@ -72,20 +72,32 @@ def print_answers(answers: Sequence[Answer], inputs: Inputs, options: OutputOpti
         for note in inputs.notes:
             print(f"note: {note}", file=sys.stderr)
     console = Console(markup=False, highlight=False)
-    for question in dict.fromkeys(answer.question for answer in answers):
-        _print_table(console, [answer for answer in answers if answer.question is question], inputs.data.label_names)
+    for title, members in _by_question(answers).items():
+        _print_table(console, title, members, inputs.data.label_names)
     if not options.quiet:
         print(f"answers and witnesses: {stored}")
 
 
-def _print_table(console: Console, answers: Sequence[Answer], label_names: Sequence[str]) -> None:
+def _by_question(answers: Sequence[Answer]) -> dict[str, list[Answer]]:
+    """The answers under the title of their question."""
+    from netassay.results.answer import LipschitzAnswer, RadiusAnswer, ReachAnswer
+
+    titles = {RadiusAnswer: "Maximum safe radius", LipschitzAnswer: "Sensitivity (Lipschitz)", ReachAnswer: "Range reached"}
+    groups: dict[str, list[Answer]] = {}
+    for answer in answers:
+        title = next(name for kind, name in titles.items() if isinstance(answer, kind))
+        groups.setdefault(title, []).append(answer)
+    return groups
+
+
+def _print_table(console: Console, title: str, answers: Sequence[Answer], label_names: Sequence[str]) -> None:
     from rich import box
     from rich.table import Table
 
     from netassay.reports.text import table
 
     cells = table(answers[:ROWS], label_names=label_names or None)
-    shown = Table(title=str(answers[0].question), title_justify="left", box=box.SIMPLE_HEAD)
+    shown = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
     for header, numeric in zip(cells.headers, cells.numeric, strict=True):
         shown.add_column(header, justify="right" if numeric else "left", overflow="fold")
     for row in cells.rows:
@@ -107,6 +119,5 @@ def now() -> str:
 
 def report(answers: Sequence[Answer], inputs: Inputs, folder: str, title: str) -> Path:
     """Writes the HTML report; gives its path."""
-    from netassay.reports.html import write_report
 
     raise NotImplementedError

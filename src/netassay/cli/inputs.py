@@ -89,4 +89,4 @@ def _common(own: Box, of_data: Box) -> Box:
     try:
         return own.intersect(of_data)
     except RegionError as error:
-        raise UsageError(f"the model's domain and the data's have no point in common ({error}); say which holds with --domain LO,HI") from error
+        raise UsageError(f"the domains of model and data have no point in common ({error}); say which holds: --domain LO,HI") from error

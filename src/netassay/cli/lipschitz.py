@@ -52,8 +52,6 @@ def lipschitz(
     network, found = inputs.network, inputs.data
     region, notes = region_arguments(region_options, network), list(inputs.notes)
     size = given if given is not None else default_radius(network, asked, region, notes)
-    batch = problems(
-        network, found.inputs, found.labels, risk=template, norm=asked, radius=size, indices=found.indices.tolist(), **region
-    )
+    batch = problems(network, found.inputs, found.labels, risk=template, norm=asked, radius=size, indices=found.indices.tolist(), **region)
     answers = search(Question.LIPSCHITZ, batch, search_options, output)
     return deliver(answers, inputs.saying(notes), output, single=len(found) == 1, title="Sensitivity (Lipschitz)")

@@ -7,10 +7,10 @@ from typing import Annotated
 import typer
 
 from netassay._version import __version__
-from netassay.cli.edge import command
 from netassay.cli.assess import assess
 from netassay.cli.demo import demo
 from netassay.cli.doctor import doctor
+from netassay.cli.edge import command
 from netassay.cli.lipschitz import lipschitz
 from netassay.cli.methods import methods
 from netassay.cli.radius import radius
@@ -36,8 +36,11 @@ def _show_version(wanted: bool) -> None:
         raise typer.Exit
 
 
+VersionOption = Annotated[bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")]
+
+
 @app.callback()
-def main(version: Annotated[bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")] = False) -> None:  # noqa: ARG001
+def main(_version: VersionOption = False) -> None:
     """Measures how safe a neural network is, with witnesses that anybody can replay.
 
     Start with:  netassay demo

@@ -13,24 +13,29 @@ DATA_HELP = "A .npz, .npy or .csv file, module.path:factory, or digits."
 ModelArgument = Annotated[str, typer.Argument(metavar="MODEL", help=MODEL_HELP, show_default=False)]
 DataArgument = Annotated[str, typer.Argument(metavar="DATA", help=DATA_HELP, show_default=False)]
 
-_MODEL, _REGION, _SEARCH, _OUTPUT = "Model", "Region", "Search", "Output"
-
 
 @dataclass(frozen=True)
 class ModelOptions:
     """How the model's inputs and outputs are to be understood."""
 
     outputs: Annotated[
-        str | None, typer.Option(help="Meaning of the outputs: logits, probabilities, binary-logit, sigmoid or values.", rich_help_panel=_MODEL)
+        str | None,
+        typer.Option(help="Meaning of the outputs: logits, probabilities, binary-logit, sigmoid or values.", rich_help_panel="Model"),
     ] = None
-    decision: Annotated[str, typer.Option(help="Which output decides the label: argmax or argmin.", rich_help_panel=_MODEL)] = "argmax"
-    mean: Annotated[str | None, typer.Option(help="Mean that the model's inputs are normalised by: a number, or one per channel.", rich_help_panel=_MODEL)] = None
-    std: Annotated[str | None, typer.Option(help="Standard deviation likewise.", rich_help_panel=_MODEL)] = None
+    decision: Annotated[str, typer.Option(help="Which output decides the label: argmax or argmin.", rich_help_panel="Model")] = "argmax"
+    mean: Annotated[
+        str | None,
+        typer.Option(help="Mean that the model's inputs are normalised by: a number, or one per channel.", rich_help_panel="Model"),
+    ] = None
+    std: Annotated[str | None, typer.Option(help="Standard deviation likewise.", rich_help_panel="Model")] = None
     domain: Annotated[
-        str | None, typer.Option(metavar="LO,HI|data", help="Valid inputs; 'data': the range of each feature in DATA.", rich_help_panel=_MODEL)
+        str | None,
+        typer.Option(metavar="LO,HI|data", help="Valid inputs; 'data': the range of each feature in DATA.", rich_help_panel="Model"),
     ] = None
-    device: Annotated[str, typer.Option(help="Torch device.", rich_help_panel=_MODEL)] = "cpu"
-    trust: Annotated[bool, typer.Option("--trust", help="Load a program that holds pickled code, which is run.", rich_help_panel=_MODEL)] = False
+    device: Annotated[str, typer.Option(help="Torch device.", rich_help_panel="Model")] = "cpu"
+    trust: Annotated[
+        bool, typer.Option("--trust", help="Load a program that holds pickled code, which is run.", rich_help_panel="Model")
+    ] = False
 
 
 @dataclass(frozen=True)
@@ -38,40 +43,56 @@ class RegionOptions:
     """What may change around an input."""
 
     scale: Annotated[
-        str, typer.Option(metavar="none|domain|FILE.npy", help="Unit per feature: 1, its range in the domain, or from a file.", rich_help_panel=_REGION)
+        str,
+        typer.Option(
+            metavar="none|domain|FILE.npy", help="Unit per feature: 1, its range in the domain, or from a file.", rich_help_panel="Region"
+        ),
     ] = "none"
     mask: Annotated[
-        str | None, typer.Option(metavar="FILE.npy|X,Y,W,H", help="Features that may change, or a patch of an image.", rich_help_panel=_REGION)
+        str | None,
+        typer.Option(metavar="FILE.npy|X,Y,W,H", help="Features that may change, or a patch of an image.", rich_help_panel="Region"),
     ] = None
     granularity: Annotated[
-        str | None, typer.Option(metavar="STEP|FILE.npy", help="Features move in steps of this size; 0 is continuous.", rich_help_panel=_REGION)
+        str | None,
+        typer.Option(metavar="STEP|FILE.npy", help="Features move in steps of this size; 0 is continuous.", rich_help_panel="Region"),
     ] = None
     one_hot: Annotated[
-        str | None, typer.Option(metavar="3,4,5;6,7", help="Blocks of features of which exactly one is 1.", rich_help_panel=_REGION)
+        str | None, typer.Option(metavar="3,4,5;6,7", help="Blocks of features of which exactly one is 1.", rich_help_panel="Region")
     ] = None
-    group: Annotated[str, typer.Option(help="What the L0 norm counts: feature, or pixel (all its channels).", rich_help_panel=_REGION)] = "feature"
+    group: Annotated[str, typer.Option(help="What the L0 norm counts: feature, or pixel (all its channels).", rich_help_panel="Region")] = (
+        "feature"
+    )
 
 
 @dataclass(frozen=True)
 class SearchOptions:
     """How the answer is looked for, and what it may cost."""
 
-    method: Annotated[str, typer.Option(help="Search method; 'netassay methods' lists them.", rich_help_panel=_SEARCH)] = "auto"
-    queries: Annotated[int | None, typer.Option(help="Network evaluations per input (default: 10000, or no limit with --seconds).", rich_help_panel=_SEARCH)] = None
-    seconds: Annotated[float | None, typer.Option(help="Time limit for each question.", rich_help_panel=_SEARCH, show_default=False)] = None
-    memory: Annotated[str, typer.Option(help="Memory for a batch, e.g. 512MiB or 2GiB.", rich_help_panel=_SEARCH)] = "2GiB"
-    seed: Annotated[int, typer.Option(help="Same seed and query budget, same answer.", rich_help_panel=_SEARCH)] = 0
+    method: Annotated[str, typer.Option(help="Search method; 'netassay methods' lists them.", rich_help_panel="Search")] = "auto"
+    queries: Annotated[
+        int | None,
+        typer.Option(help="Network evaluations per input (default: 10000, or no limit with --seconds).", rich_help_panel="Search"),
+    ] = None
+    seconds: Annotated[float | None, typer.Option(help="Time limit for each question.", rich_help_panel="Search", show_default=False)] = (
+        None
+    )
+    memory: Annotated[str, typer.Option(help="Memory for a batch, e.g. 512MiB or 2GiB.", rich_help_panel="Search")] = "2GiB"
+    seed: Annotated[int, typer.Option(help="Same seed and query budget, same answer.", rich_help_panel="Search")] = 0
 
 
 @dataclass(frozen=True)
 class OutputOptions:
     """What is printed and stored, and where."""
 
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else.", rich_help_panel=_OUTPUT)] = False
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no notes.", rich_help_panel=_OUTPUT)] = False
-    out: Annotated[str, typer.Option(metavar="DIR", help="Folder for witnesses and answers.", rich_help_panel=_OUTPUT)] = "netassay-out"
-    report: Annotated[str | None, typer.Option(metavar="DIR", help="Also write an HTML report into this folder.", rich_help_panel=_OUTPUT)] = None
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.", rich_help_panel=_OUTPUT)] = False
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else.", rich_help_panel="Output")] = (
+        False
+    )
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no notes.", rich_help_panel="Output")] = False
+    out: Annotated[str, typer.Option(metavar="DIR", help="Folder for witnesses and answers.", rich_help_panel="Output")] = "netassay-out"
+    report: Annotated[
+        str | None, typer.Option(metavar="DIR", help="Also write an HTML report into this folder.", rich_help_panel="Output")
+    ] = None
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.", rich_help_panel="Output")] = False
 
 
 RisksOption = Annotated[
@@ -84,11 +105,17 @@ RisksOption = Annotated[
         show_default=False,
     ),
 ]
-NormsOption = Annotated[list[str] | None, typer.Option("--norm", metavar="P", help="l0, l1, l2 or linf (default: linf).", show_default=False)]
+NormsOption = Annotated[
+    list[str] | None, typer.Option("--norm", metavar="P", help="l0, l1, l2 or linf (default: linf).", show_default=False)
+]
 RiskOption = Annotated[str, typer.Option("--risk", metavar="RISK", help="What must not happen; 'netassay methods' lists the forms.")]
 NormOption = Annotated[str, typer.Option("--norm", metavar="P", help="l0, l1, l2 or linf.")]
-RadiusOption = Annotated[float | None, typer.Option("--radius", metavar="R", help="Radius of the ball, in units of --scale.", show_default=False)]
-IndexOption = Annotated[int | None, typer.Option("--index", metavar="I", help="Only the input at this position, from 0.", show_default=False)]
+RadiusOption = Annotated[
+    float | None, typer.Option("--radius", metavar="R", help="Radius of the ball, in units of --scale.", show_default=False)
+]
+IndexOption = Annotated[
+    int | None, typer.Option("--index", metavar="I", help="Only the input at this position, from 0.", show_default=False)
+]
 LimitOption = Annotated[int | None, typer.Option("--limit", metavar="N", help="Only the first N inputs.", show_default=False)]
 FailUnderOption = Annotated[
     float | None,

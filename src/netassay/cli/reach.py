@@ -162,7 +162,5 @@ def _over_balls(
     template: RiskTemplate = OutputTemplate(_output(network, output)) if risk is None else parse_risk(risk)
     region: dict[str, Any] = region_arguments(options, network)
     size = default_radius(network, asked, region, notes) if radius is None else parsing.positive(radius, "--radius")
-    batch = problems(
-        network, data.inputs, data.labels, risk=template, norm=asked, radius=size, indices=data.indices.tolist(), **region
-    )
+    batch = problems(network, data.inputs, data.labels, risk=template, norm=asked, radius=size, indices=data.indices.tolist(), **region)
     return inputs.saying(notes), batch

@@ -338,6 +338,8 @@ def _check_distance(upper: float, witness: WitnessDocument | None, norm: Norm | 
     """An attained radius needs a witness no farther away; for L0, k changes say that k - 1 may be safe."""
     if witness is None or not witness.inside or witness.distance is None:
         raise ValueError("an attained upper side of the radius needs a witness inside the region, with its distance")
+    if not any(engine.violated for engine in witness.engines.values()):
+        raise ValueError("an attained upper side of the radius needs a witness that violates the property on at least one engine")
     distance = as_float(witness.distance)
     least = max(0.0, distance - 1) if norm is Norm.L0 else distance
     if upper < least:

@@ -37,7 +37,7 @@ def capped_multiplier(weights: Array, caps: Array, radius: float) -> Array:
         capped = np.cumsum(caps_squared, axis=1) - caps_squared
         rest = np.cumsum(weights_squared[:, ::-1], axis=1)[:, ::-1]
         at_break = capped + np.where(rest > 0, ratio**2 * rest, 0.0)
-        reached = at_break >= radius**2
+        reached = (at_break >= radius**2) & (rest > 0)
         first = np.argmax(reached, axis=1)[:, None]
         slack = radius**2 - np.take_along_axis(capped, first, axis=1)
         tau = np.sqrt(np.maximum(slack, 0.0) / np.take_along_axis(rest, first, axis=1))

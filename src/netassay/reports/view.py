@@ -1,0 +1,245 @@
+"""What the template prints: the answers put into sections, tables and figures. All numbers become text here."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from netassay.numerics.norms import Norm
+from netassay.reports import plots
+from netassay.reports.cards import Card, card, shown_witnesses
+from netassay.reports.figures import count, lower, setting, upper
+from netassay.reports.plots import BracketRow
+from netassay.reports.presentation import Presentation
+from netassay.reports.sentences import brackets, verdicts
+from netassay.reports.tables import Cell, Column, Files, Grid, answers_table, shares_table
+from netassay.reports.wording import BADGES, OUTCOMES, QUESTIONS, norm_name, printable, title_of
+from netassay.results.answer import Answer, LipschitzAnswer, Outcome, Question, RadiusAnswer, ReachAnswer
+from netassay.results.bracket import Bracket, End
+from netassay.results.guarantee import Guarantee
+from netassay.results.summary import GroupSummary, Interval, summarise_group
+
+MOST_ROWS = 1000
+MOST_BRACKETS = 24
+SIGNS = {End.UPPER: "\u2264 ", End.LOWER: "\u2265 "}
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """One key figure with its guarantee."""
+
+    name: str
+    value: str
+    guarantee: str
+    badge: str
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """One question about one risk in one norm."""
+
+    ident: str
+    title: str
+    question: str
+    expression: str
+    region: str
+    state: str
+    state_text: str
+    sentences: tuple[str, ...]
+    tiles: tuple[Tile, ...]
+    treatment: str
+    brackets: Markup | None
+    brackets_caption: str
+    survival: Markup | None
+    survival_caption: str
+    shares: Grid | None
+    table: Grid
+    table_note: str
+    cards: tuple[Card, ...]
+    cards_note: str
+
+
+def group_view(members: Sequence[Answer], ident: str, show: Presentation, files: Files) -> Group:
+    """One group of answers (as ``summary.grouped`` gives it), ready to print; worst inputs first."""
+    summary = summarise_group(members)
+    ordered = sorted(members, key=severity)
+    told = [a for a in ordered if shown_witnesses(a)]
+    state, state_text = _state(summary)
+    return Group(
+        ident=ident,
+        title=title_of(summary),
+        question=QUESTIONS[summary.question],
+        expression=_expression(members),
+        region=_region(members),
+        state=state,
+        state_text=state_text,
+        sentences=tuple(verdicts(members, summary)),
+        tiles=tuple(_tiles(summary)),
+        treatment=summary.radius.treatment if summary.radius else "",
+        brackets=_bracket_plot(ordered, summary, ident),
+        brackets_caption=_bracket_caption(ordered, summary),
+        survival=_survival(summary, members),
+        survival_caption=_survival_caption(summary),
+        shares=shares_table(summary, _axis_title(members, "radius")),
+        table=answers_table(ordered[:MOST_ROWS], summary, show, files),
+        table_note=_rest(len(ordered), MOST_ROWS, "inputs are listed here, worst first; all are in report.json."),
+        cards=tuple(card(a, show, files) for a in told[: show.most_cards]),
+        cards_note=_rest(len(told), show.most_cards, "inputs with a witness have a card, worst first; the table and report.json have all."),
+    )
+
+
+def severity(answer: Answer) -> tuple[float, float]:
+    """Sorts the worst answers first: the smallest attained radius, the smallest d', the steepest Q."""
+    order = float(answer.index or 0)
+    if isinstance(answer, RadiusAnswer) and answer.outcome is not Outcome.MISCLASSIFIED:
+        return (math.inf if answer.bracket.upper is None else answer.bracket.upper.value, order)
+    if isinstance(answer, LipschitzAnswer) and answer.bracket.lower is not None:
+        return (-answer.bracket.lower.value if answer.d_prime_upper is None else answer.d_prime_upper.value, order)
+    return (0.0 if isinstance(answer, ReachAnswer) else math.inf, order + (0.0 if answer.outcome is not Outcome.MISCLASSIFIED else 1e12))
+
+
+def _rest(total: int, most: int, sentence: str) -> str:
+    return "" if total <= most else f"{most} of {count(total)} {sentence}"
+
+
+def _expression(members: Sequence[Answer]) -> str:
+    texts = list(dict.fromkeys(a.risk.text for a in members))
+    first = next((a for a in members if a.index is not None), members[0])
+    scale = f", measured on {printable(first.risk.on)}"
+    if len(texts) == 1 or first.index is None:
+        return f"s(x) = {printable(texts[0])}{scale}"
+    return f"s(x) = {printable(first.risk.text)} (input {first.index}; the others likewise){scale}"
+
+
+def _region(members: Sequence[Answer]) -> str:
+    r = members[0].region
+    free = f"all {count(r.features)} features free" if r.free_features == r.features else f"{r.free_features} of {r.features} features free"
+    if r.norm is None:
+        return f"Region: a box, {free}."
+    radii = {a.region.radius for a in members}
+    single = next(iter(radii))
+    ball = f"ball of radius {setting(single)}" if len(radii) == 1 and single is not None and len(setting(single)) <= 6 else "ball"
+    extras = [" distances in units of a scale per feature" if r.scaled else "", " steps limited to a grid" if r.granular else ""]
+    return f"Region: {norm_name(r.norm)} {ball} around each input, inside the input domain; {free}{''.join(f';{e}' for e in extras if e)}."
+
+
+def _state(group: GroupSummary) -> tuple[str, str]:
+    if group.question is not Question.RADIUS:
+        return "measured", "measured"
+    counted = group.radius.counted if group.radius else 0
+    if group.witnessed:
+        return "violated", f"violations found: {group.witnessed} of {counted}"
+    return ("open", "no violation found") if counted else ("open", "not searched")
+
+
+def _tiles(group: GroupSummary) -> list[Tile]:
+    """Key figures; those whose guarantee rests on the weakest of their parts carry that one."""
+    if group.radius is not None:
+        r, whole = group.radius, group.norm is Norm.L0
+        capped = f", {r.censored} without a witness counted with the radius searched" if r.censored else ""
+        found = [("Nearest", r.minimum), (f"Median{capped}", r.median), (f"Mean{capped}", r.mean)]
+        return [t for name, i in found for t in _interval_tiles(name, i, End.UPPER, whole=whole and name == "Nearest")]
+    if group.slope is not None:
+        s = group.slope
+        estimates = _interval_tiles("Smallest d\u2032", s.smallest_d_prime, End.UPPER, estimate=True)
+        return [*_interval_tiles("Steepest Q", s.largest, End.LOWER), *_interval_tiles("Median Q", s.median, End.LOWER), *estimates]
+    if group.range is None:
+        return []
+    ends = ((("Smallest value"), group.range.minimum, End.UPPER), ("Largest value", group.range.maximum, End.LOWER))
+    return [t for name, interval, end in ends for t in _interval_tiles(name, interval, end)]
+
+
+def _interval_tiles(name: str, interval: Interval, attained: End, *, whole: bool = False, estimate: bool = False) -> list[Tile]:
+    tiles = []
+    for end, value in ((End.UPPER, interval.upper), (End.LOWER, interval.lower)):
+        if value is None:
+            continue
+        known = Guarantee.PROVED if end is not attained else Guarantee.HEURISTIC if estimate else Guarantee.ATTAINED
+        number = str(int(value)) if whole and value == int(value) else upper(value) if end is End.UPPER else lower(value)
+        tiles.append(Tile(name, SIGNS[end] + number, str(known), BADGES[known]))
+    return tiles
+
+
+def _axis_title(members: Sequence[Answer], quantity: str) -> str:
+    r = members[0].region
+    if quantity == "Q":
+        return f"Q, change of s per unit of {norm_name(r.norm)} distance"
+    if quantity == "s":
+        return f"s on {printable(members[0].risk.on)}"
+    unit = "changed features or pixels" if r.norm is Norm.L0 else "scaled units" if r.scaled else "input units"
+    return f"radius, {norm_name(r.norm)} ({unit})"
+
+
+def _plotted(ordered: Sequence[Answer]) -> list[Answer]:
+    return [a for a in ordered if a.outcome is not Outcome.MISCLASSIFIED]
+
+
+def _bracket_plot(ordered: Sequence[Answer], group: GroupSummary, ident: str) -> Markup | None:
+    rows = [
+        BracketRow("box" if a.index is None else f"input {a.index}", tuple(_main_brackets(a)), a.outcome is Outcome.NO_WITNESS)
+        for a in _plotted(ordered)[:MOST_BRACKETS]
+    ]
+    quantity = {Question.RADIUS: "radius", Question.LIPSCHITZ: "Q", Question.REACH: "s"}[group.question]
+    label = f"Brackets per input, {title_of(group)}. The table below has the same numbers."
+    title = _axis_title(ordered, quantity)
+    return plots.bracket_plot(rows, title=title, ident=ident, label=label, from_zero=group.question is not Question.REACH)
+
+
+def _main_brackets(answer: Answer) -> list[Bracket]:
+    return brackets(answer) if isinstance(answer, ReachAnswer) else brackets(answer)[:1]
+
+
+def _bracket_caption(ordered: Sequence[Answer], group: GroupSummary) -> str:
+    plotted = _plotted(ordered)
+    some = _rest(len(plotted), MOST_BRACKETS, "inputs are drawn, worst first.")
+    missing = len(ordered) - len(plotted)
+    wrong = f"{missing} misclassified not drawn." if missing else ""
+    opened = "Dashed: no witness found." if any(a.outcome is Outcome.NO_WITNESS for a in plotted[:MOST_BRACKETS]) else ""
+    meaning = {
+        Question.RADIUS: "Dots: nearest witness found. A fading bar has no proved end: the safe radius may lie anywhere along it.",
+        Question.LIPSCHITZ: "Dots: steepest slope found. A fading bar has no proved end: the true Q may lie anywhere along it.",
+        Question.REACH: "Solid: values reached. Fading ends: nothing is proved beyond them.",
+    }[group.question]
+    return " ".join(s for s in (meaning, opened, some, wrong) if s)
+
+
+def _survival(group: GroupSummary, members: Sequence[Answer]) -> Markup | None:
+    if group.radius is None or group.radius.counted < 2:
+        return None
+    label = f"Share of inputs without a witness within each radius, {title_of(group)}. The table of shares has the numbers."
+    return plots.survival_plot(group.radius, title=_axis_title(members, "radius"), label=label)
+
+
+def _survival_caption(group: GroupSummary) -> str:
+    if group.radius is None:
+        return ""
+    censored = f" {group.radius.censored} inputs have no witness at any radius searched." if group.radius.censored else ""
+    return (
+        f"Share of {group.radius.counted} inputs without a witness within the radius: an upper bound on the share that is safe.{censored}"
+    )
+
+
+def overview(groups: Sequence[GroupSummary], idents: Sequence[str]) -> Grid:
+    """The table at the top: one row per group."""
+    counts = [g.radius.counted if g.radius else g.answers - g.outcomes[Outcome.MISCLASSIFIED] for g in groups]
+    return Grid(
+        "All risks at a glance",
+        (
+            Column("Risk", tuple(Cell(title_of(g), link=f"#{i}") for g, i in zip(groups, idents, strict=True))),
+            Column("Question", tuple(Cell(QUESTIONS[g.question]) for g in groups)),
+            Column("Inputs", tuple(Cell(str(n)) for n in counts), numeric=True),
+            Column("With witness", tuple(Cell(str(g.witnessed)) for g in groups), numeric=True),
+            Column("Misclassified", tuple(Cell(str(g.outcomes[Outcome.MISCLASSIFIED])) for g in groups), numeric=True),
+            Column("Key figure", tuple(_key_figure(g) for g in groups)),
+        ),
+    )
+
+
+def _key_figure(group: GroupSummary) -> Cell:
+    tiles = _tiles(group)
+    if not tiles:
+        return Cell(OUTCOMES[Outcome.NO_WITNESS])
+    return Cell(f"{tiles[0].name} {tiles[0].value}", tiles[0].guarantee)

@@ -12,17 +12,17 @@ from typing import Any
 
 import numpy as np
 import torch
+from netassay.models.black_box import BlackBox
+from netassay.models.builtin import digits_test
 from numpy.typing import NDArray
-from report import Row, stopwatch
 
 import netassay as na
 from netassay.assessment.ask import ask
 from netassay.assessment.assess import problems
-from netassay.models.black_box import BlackBox
-from netassay.models.builtin import digits_test
 from netassay.models.network import Network
 from netassay.results.answer import Question
 from netassay.specs.risks import parse_risk
+from report import Row, stopwatch
 
 QUERIES = 1000
 
@@ -35,7 +35,14 @@ def one_point_a_call(network: Network) -> Network:
         with torch.no_grad():
             return torch.cat([network.outputs(rows[i : i + 1]) for i in range(len(rows))]).numpy()
 
-    return BlackBox(single, network.domain, network.output_size, convention=network.convention, name=f"{network.name}, one point a call", identity="one-by-one")
+    return BlackBox(
+        single,
+        network.domain,
+        network.output_size,
+        convention=network.convention,
+        name=f"{network.name}, one point a call",
+        identity="one-by-one",
+    )
 
 
 def _timed(network: Network, inputs: NDArray[np.float64], run: Callable[[list[Any]], int]) -> tuple[float, int]:
@@ -78,7 +85,12 @@ def measure(counts: tuple[int, ...] = (1, 10, 100, 1000), figure: Path | None = 
 
 
 def _figures(seconds: float, single: float, calls: float) -> dict[str, str]:
-    return {"ms per image": f"{1000 * seconds:.2f}", "calls per image": f"{calls:.1f}", "queries per image": str(QUERIES), "times faster": f"{single / seconds:.1f}"}
+    return {
+        "ms per image": f"{1000 * seconds:.2f}",
+        "calls per image": f"{calls:.1f}",
+        "queries per image": str(QUERIES),
+        "times faster": f"{single / seconds:.1f}",
+    }
 
 
 def _plot(curves: dict[str, list[tuple[int, float]]], path: Path) -> None:

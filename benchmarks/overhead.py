@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import torch
-from report import Row, stopwatch
 from torch import nn
 
 from netassay.assessment.assess import problems
@@ -16,6 +17,7 @@ from netassay.models.torch_export import from_module
 from netassay.numerics.box import Box
 from netassay.numerics.budget import Budget, Clock
 from netassay.specs.risks import parse_risk
+from report import Row, stopwatch
 
 INPUTS = 128
 """Inputs searched side by side, so that batches hold thousands of points."""
@@ -27,11 +29,13 @@ def networks() -> dict[str, Network]:
 
     def dense(sizes: list[int]) -> nn.Module:
         layers: list[nn.Module] = []
-        for inputs, outputs in zip(sizes[:-1], sizes[1:], strict=True):
+        for inputs, outputs in pairwise(sizes):
             layers += [nn.Linear(inputs, outputs), nn.ReLU()]
         return nn.Sequential(*layers[:-1])
 
-    conv = nn.Sequential(nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), nn.Conv2d(16, 32, 3, 2), nn.ReLU(), nn.Flatten(), nn.Linear(32 * 13 * 13, 10))
+    conv = nn.Sequential(
+        nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), nn.Conv2d(16, 32, 3, 2), nn.ReLU(), nn.Flatten(), nn.Linear(32 * 13 * 13, 10)
+    )
     shapes: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
         "dense 5-50x6-5": (dense([5, *[50] * 6, 5]), (5,)),
         "dense 5-300x6-5": (dense([5, *[300] * 6, 5]), (5,)),
@@ -55,7 +59,13 @@ def measure(queries: int = 1000) -> list[Row]:
                 search.run(METHODS[method].build(), search.both_directions())
             bare = _bare_seconds(network, sizes)
             mean = sum(sizes) / len(sizes)
-            figures = {"points": str(sum(sizes)), "mean batch": f"{mean:.0f}", "search s": f"{searching.seconds:.2f}", "bare s": f"{bare:.2f}", "search / bare": f"{searching.seconds / bare:.2f}"}
+            figures = {
+                "points": str(sum(sizes)),
+                "mean batch": f"{mean:.0f}",
+                "search s": f"{searching.seconds:.2f}",
+                "bare s": f"{bare:.2f}",
+                "search / bare": f"{searching.seconds / bare:.2f}",
+            }
             rows.append(Row(name, method, figures))
     return rows
 

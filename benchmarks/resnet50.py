@@ -9,12 +9,12 @@ import resource
 
 import numpy as np
 import torch
-from report import Row, stopwatch
 from torch import Tensor, nn
 
 import netassay as na
 from netassay.models.torch_export import from_module
 from netassay.results.answer import LipschitzAnswer
+from report import Row, stopwatch
 
 
 class Bottleneck(nn.Module):
@@ -63,11 +63,19 @@ def measure(queries: int = 256) -> list[Row]:
     rows = []
     for method in ("tpmads", "gradient"):
         with stopwatch() as watch:
-            answer = na.lipschitz(network, na.Robustness.of(network, x), ball, method=method, budget=na.Budget(queries=queries, memory=2 * 1024**3))
+            answer = na.lipschitz(
+                network, na.Robustness.of(network, x), ball, method=method, budget=na.Budget(queries=queries, memory=2 * 1024**3)
+            )
         assert isinstance(answer, LipschitzAnswer)
         found = answer.bracket.lower.value if answer.bracket.lower else 0.0
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2
-        rows.append(Row("ResNet-50 size, 50 x 50 patch", method, {"queries/s": f"{queries / watch.seconds:.1f}", "Q >=": f"{found:.2e}", "peak memory": f"{peak:.1f} GiB"}))
+        rows.append(
+            Row(
+                "ResNet-50 size, 50 x 50 patch",
+                method,
+                {"queries/s": f"{queries / watch.seconds:.1f}", "Q >=": f"{found:.2e}", "peak memory": f"{peak:.1f} GiB"},
+            )
+        )
     return rows
 
 

@@ -6,13 +6,12 @@ import json
 import os
 from pathlib import Path
 
-from report import Row, stopwatch
-
 import netassay as na
 from netassay.assessment.ask import ask
 from netassay.results.answer import Question, ReachAnswer
 from netassay.specs.problem import Problem
 from netassay.specs.reachability import Output
+from report import Row, stopwatch
 
 PAPER = {0: "1.80", 1: "1.56", 2: "1.21", 3: "1.26", 4: "1.21", 5: "2.81"}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -22,8 +23,12 @@ class TinyNetwork(Network):
 
     differentiable = True
 
-    def __init__(self, module: torch.nn.Module, domain: Box, outputs: int, *, meaning: Meaning = Meaning.LOGITS, double: bool = False) -> None:
-        super().__init__(name="tiny", domain=domain, output_size=outputs, convention=OutputConvention(meaning), sha256="0" * 64, device="cpu")
+    def __init__(
+        self, module: torch.nn.Module, domain: Box, outputs: int, *, meaning: Meaning = Meaning.LOGITS, double: bool = False
+    ) -> None:
+        super().__init__(
+            name="tiny", domain=domain, output_size=outputs, convention=OutputConvention(meaning), sha256="0" * 64, device="cpu"
+        )
         self.module, self.double, self.meaning = module, double, meaning
         self.batches: list[int] = []
 
@@ -36,7 +41,11 @@ class TinyNetwork(Network):
         return self.module(inputs)
 
     def in_float64(self) -> TinyNetwork:
-        return self if self.double else TinyNetwork(copy.deepcopy(self.module).double(), self.domain, self.output_size, meaning=self.meaning, double=True)
+        return (
+            self
+            if self.double
+            else TinyNetwork(copy.deepcopy(self.module).double(), self.domain, self.output_size, meaning=self.meaning, double=True)
+        )
 
     def with_domain(self, domain: Box) -> TinyNetwork:
         return TinyNetwork(self.module, domain, self.output_size, meaning=self.meaning, double=self.double)
@@ -68,7 +77,7 @@ def relu_network(seed: int, sizes: list[int], domain: Box, **options: Any) -> Ti
     """A random ReLU network with small dyadic weights, so that float64 evaluates it without rounding."""
     rng = np.random.default_rng(seed)
     layers: list[torch.nn.Module] = []
-    for inputs, outputs in zip(sizes[:-1], sizes[1:], strict=True):
+    for inputs, outputs in pairwise(sizes):
         layer = torch.nn.Linear(inputs, outputs)
         layer.weight.data = torch.tensor(rng.integers(-8, 9, (outputs, inputs)) / 8, dtype=torch.float32)
         layer.bias.data = torch.tensor(rng.integers(-8, 9, outputs) / 8, dtype=torch.float32)
@@ -76,7 +85,9 @@ def relu_network(seed: int, sizes: list[int], domain: Box, **options: Any) -> Ti
     return TinyNetwork(torch.nn.Sequential(*layers[:-1]), domain, sizes[-1], **options)
 
 
-def robustness_problems(network: TinyNetwork, inputs: np.ndarray, radius: float, norm: str, *, on: Scale = Scale.LOGITS, **region: Any) -> list[Problem]:
+def robustness_problems(
+    network: TinyNetwork, inputs: np.ndarray, radius: float, norm: str, *, on: Scale = Scale.LOGITS, **region: Any
+) -> list[Problem]:
     """No label overtakes: one problem per input (N, *shape)."""
     found = []
     for i, x in enumerate(np.asarray(inputs, dtype=np.float64)):

@@ -127,8 +127,9 @@ def assess(
         radius: The ball for slopes and ranges, for all norms or per norm; the whole domain by default.
         options: method, budget, seed, indices, progress, and what ``na.Ball`` takes (mask, scale, ...).
     """
+    _checked(network)
     points = np.asarray(inputs, dtype=np.float64)
-    if points.shape[1:] != _checked(network).input_shape:
+    if points.shape[1:] != network.input_shape:
         raise DataError(f"inputs of shape {points.shape} do not fit a network of input shape {network.input_shape}; give (N, *input_shape)")
     return assess_all(
         network,
@@ -154,7 +155,7 @@ def report(answers: Sequence[Answer], folder: str | Path, **options: Any) -> Pat
     return write_report(answers, Path(folder), **options)
 
 
-def _checked(network: Network) -> Network:
+def _checked(network: object) -> Network:
     if not isinstance(network, Network):
         came = type(network).__name__
         raise ModelError(f"expected a network, got {came}; load a file with na.load(...), or wrap it: na.Network(model, ...)")

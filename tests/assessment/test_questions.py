@@ -8,7 +8,6 @@ from itertools import combinations, product
 import numpy as np
 import pytest
 import torch
-from tiny_networks import FunctionModule, TinyNetwork, linear, relu_network, robustness_problems
 
 from netassay.assessment.ask import Progress, ask
 from netassay.assessment.assess import assess, covering_radius, problems
@@ -24,6 +23,7 @@ from netassay.specs.reachability import Output
 from netassay.specs.regions import Ball
 from netassay.specs.risks import parse_risk
 from netassay.specs.robustness import Robustness
+from tiny_networks import FunctionModule, TinyNetwork, linear, relu_network, robustness_problems
 
 BUDGET = Budget(queries=3000)
 DUAL = {"linf": 1, "l2": 2, "l1": np.inf}
@@ -59,7 +59,11 @@ def test_the_falling_side_is_measured_apart() -> None:
     """s rises three times as steeply as it falls."""
     function = FunctionModule(lambda x: torch.cat([torch.where(x > 0, 3 * x, x) + 1, 0 * x], dim=1))
     network = TinyNetwork(function, Box.filled((1,), -4, 4), 2)
-    (answer,) = ask(Question.LIPSCHITZ, [Problem(network, Ball(np.zeros(1), 0.5, "l2", domain=network.domain), Robustness(0, on=Scale.LOGITS))], budget=BUDGET)
+    (answer,) = ask(
+        Question.LIPSCHITZ,
+        [Problem(network, Ball(np.zeros(1), 0.5, "l2", domain=network.domain), Robustness(0, on=Scale.LOGITS))],
+        budget=BUDGET,
+    )
     assert isinstance(answer, LipschitzAnswer)
     assert answer.bracket.lower is not None
     assert answer.falling.lower is not None
@@ -199,7 +203,11 @@ def test_misclassified_and_violated_centres_are_outcomes_of_their_own() -> None:
         assert bad.outcome is Outcome.MISCLASSIFIED
         assert good.outcome is not Outcome.MISCLASSIFIED
         assert bad.provenance.queries == 1
-    (at_center,) = ask(Question.RADIUS, problems(network, inputs[:1], right[:1], risk=parse_risk(f"reachability:{right[0]}:above:0.0001"), norm="l2", radius=0.1), budget=BUDGET)
+    (at_center,) = ask(
+        Question.RADIUS,
+        problems(network, inputs[:1], right[:1], risk=parse_risk(f"reachability:{right[0]}:above:0.0001"), norm="l2", radius=0.1),
+        budget=BUDGET,
+    )
     assert at_center.outcome is Outcome.RISK_AT_CENTER
     assert isinstance(at_center, RadiusAnswer)
     assert at_center.bracket.upper is not None
@@ -266,7 +274,14 @@ def test_assess_asks_everything() -> None:
     network = relu_network(6, [8, 16, 4], Box.filled((8,), 0, 1))
     inputs = np.random.default_rng(5).integers(0, 9, (2, 8)) / 8
     answers = assess(
-        network, inputs, None, risks=[parse_risk("robustness"), parse_risk("uncertainty:0.05")], norms=[Norm.LINF, Norm.L2], radius=0.1, questions=list(Question), budget=Budget(queries=300)
+        network,
+        inputs,
+        None,
+        risks=[parse_risk("robustness"), parse_risk("uncertainty:0.05")],
+        norms=[Norm.LINF, Norm.L2],
+        radius=0.1,
+        questions=list(Question),
+        budget=Budget(queries=300),
     )
     assert len(answers) == 2 * 2 * 3 * 2
     assert {a.question for a in answers} == set(Question)  # type: ignore[attr-defined]

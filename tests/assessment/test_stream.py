@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tiny_networks import relu_network, robustness_problems
 
 from netassay.assessment.session import Progress
 from netassay.assessment.stream import stream
@@ -12,6 +11,7 @@ from netassay.errors import UsageError
 from netassay.numerics.box import Box
 from netassay.numerics.budget import Budget
 from netassay.results.answer import Question, RadiusAnswer
+from tiny_networks import relu_network, robustness_problems
 
 NETWORK = relu_network(4, [6, 16, 3], Box.filled((6,), 0, 1))
 PROBLEMS = robustness_problems(NETWORK, np.full((2, 6), 0.5), 0.5, "linf")

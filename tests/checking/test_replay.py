@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from tiny_networks import FunctionModule, TinyNetwork, linear, robustness_problems
 
 from netassay.checking.replay import Replayer, classify
 from netassay.errors import ModelError
@@ -15,6 +14,7 @@ from netassay.results.witness import RiskClass
 from netassay.specs.problem import Problem
 from netassay.specs.regions import Ball
 from netassay.specs.robustness import Robustness
+from tiny_networks import FunctionModule, TinyNetwork, linear, robustness_problems
 
 NETWORK = linear(np.array([[1.0, 0], [0, 1.0]]), np.array([0.25, 0]), Box.filled((2,), 0, 1))
 (PROBLEM,) = robustness_problems(NETWORK, np.array([[0.5, 0.5]]), 0.25, "linf")
@@ -39,7 +39,12 @@ def test_a_tie_is_an_adversarial_example() -> None:
 
 @pytest.mark.parametrize(
     ("values", "why"),
-    [((0.5, 0.5), "safe"), ((0.25, np.nextafter(np.float32(0.75), np.float32(1))), "outside the ball by one float32 step"), ((np.nan, 0.75), "not a number"), ((0.3, 0.7001), "unsafe")],
+    [
+        ((0.5, 0.5), "safe"),
+        ((0.25, np.nextafter(np.float32(0.75), np.float32(1))), "outside the ball by one float32 step"),
+        ((np.nan, 0.75), "not a number"),
+        ((0.3, 0.7001), "unsafe"),
+    ],
 )
 def test_points_are_judged_exactly(values: tuple[float, float], why: str) -> None:
     assert Replayer(NETWORK).replay(PROBLEM, point(*values)).confirmed is (why == "unsafe")

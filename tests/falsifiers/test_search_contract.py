@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from tiny_networks import FunctionModule, TinyNetwork, relu_network, robustness_problems
 
 from netassay.falsifiers.base import Objective
 from netassay.falsifiers.registry import METHODS
@@ -16,6 +15,7 @@ from netassay.numerics.budget import Budget, Clock
 from netassay.specs.problem import Problem
 from netassay.specs.regions import Ball
 from netassay.specs.robustness import Robustness
+from tiny_networks import FunctionModule, TinyNetwork, relu_network, robustness_problems
 
 NORMS = {"linf": 0.3, "l2": 0.5, "l1": 0.9, "l0": 2}
 DOMAIN = Box.filled((6,), 0.0, 1.0)
@@ -135,7 +135,12 @@ def test_unit_samples_lie_in_the_ball(norm: str) -> None:
 def test_mask_scale_steps_and_one_hot_are_kept() -> None:
     network = relu_network(3, [7, 10, 3], Box(np.zeros(7), np.array([1, 1, 1, 10, 10, 50, 1.0])))
     x = np.array([0.0, 1.0, 0.0, 4.0, 2.5, 25.0, 0.5])
-    region = {"mask": np.array([1, 1, 1, 1, 1, 1, 0], dtype=bool), "scale": np.array([1, 1, 1, 2, 2, 10, 1.0]), "granularity": np.array([0, 0, 0, 1, 0, 5, 0.0]), "one_hot": ((0, 1, 2),)}
+    region = {
+        "mask": np.array([1, 1, 1, 1, 1, 1, 0], dtype=bool),
+        "scale": np.array([1, 1, 1, 2, 2, 10, 1.0]),
+        "granularity": np.array([0, 0, 0, 1, 0, 5, 0.0]),
+        "one_hot": ((0, 1, 2),),
+    }
     for norm, radius in {"linf": 1.5, "l2": 2.5, "l1": 4.0, "l0": 3}.items():
         batch = robustness_problems(network, x[None], radius, norm, **region)
         for name in METHODS:

@@ -12,7 +12,19 @@ from netassay.numerics.budget import Budget, Clock
 from netassay.numerics.norms import Norm
 
 
-@pytest.mark.parametrize(("came", "norm"), [("linf", Norm.LINF), ("L_inf", Norm.LINF), ("inf", Norm.LINF), (np.inf, Norm.LINF), (2, Norm.L2), ("l1", Norm.L1), (0, Norm.L0), (Norm.L2, Norm.L2)])
+@pytest.mark.parametrize(
+    ("came", "norm"),
+    [
+        ("linf", Norm.LINF),
+        ("L_inf", Norm.LINF),
+        ("inf", Norm.LINF),
+        (np.inf, Norm.LINF),
+        (2, Norm.L2),
+        ("l1", Norm.L1),
+        (0, Norm.L0),
+        (Norm.L2, Norm.L2),
+    ],
+)
 def test_norms_are_read_from_names_and_orders(came: object, norm: Norm) -> None:
     assert Norm.of(came) is norm  # type: ignore[arg-type]
     assert Norm.of(norm.order) is norm

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -74,7 +75,7 @@ def test_any_prefix_of_a_trace_is_valid_and_tighter_than_the_one_before(steps: l
     points = list(trace)
     assert points[-1].lower == max(low for _, low, _ in steps)
     assert points[-1].upper == min(high for _, _, high in steps)
-    for before, after in zip(points, points[1:], strict=False):
+    for before, after in pairwise(points):
         assert before.lower is not None
         assert after.lower is not None
         assert before.upper is not None

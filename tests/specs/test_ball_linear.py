@@ -132,7 +132,9 @@ def test_l2_agrees_with_a_general_solver(seed: int) -> None:
     ball, coefficients = random_ball(seed, 2)
     n = 6
     scale = np.ones(n) if ball.scale is None else ball.scale
-    bounds = [(lo, hi) if free else (c, c) for lo, hi, c, free in zip(ball.domain.lower, ball.domain.upper, ball.center, ball.mask, strict=True)]
+    bounds = [
+        (lo, hi) if free else (c, c) for lo, hi, c, free in zip(ball.domain.lower, ball.domain.upper, ball.center, ball.mask, strict=True)
+    ]
     values, _ = ball.minimise_linear(coefficients[:3])
     for a, value in zip(coefficients[:3], values, strict=True):
         inside = {"type": "ineq", "fun": lambda x: ball.radius**2 - np.sum(((x - ball.center) / scale) ** 2)}

@@ -97,7 +97,9 @@ def test_a_ball_that_rejection_cannot_sample_is_sampled_inside(p: float) -> None
     """60 features near a face of the domain and a ball as wide as the box: neither ball nor box draws are accepted."""
     center = np.full(60, 0.1)
     ball = Ball(center, {1: 12.0, 2: 2.2}[p], p, Box.filled((60,), 0, 1))
-    assert ball_sampling._by_rejection(lambda size: ball_sampling._ball_draws(ball._geometry, size, np.random.default_rng(0)), 4, 60) is None
+    assert (
+        ball_sampling._by_rejection(lambda size: ball_sampling._ball_draws(ball._geometry, size, np.random.default_rng(0)), 4, 60) is None
+    )
     points = draw(ball, 300)
     halves = stats.ks_2samp(points[:, :30].ravel(), points[:, 30:].ravel()).pvalue
     assert halves > LEVEL, "features play the same role, whenever they are swept"
@@ -128,7 +130,14 @@ def test_l0_groups_pixels_skips_what_cannot_move_and_needs_a_bounded_domain() ->
 
 
 def test_steps_and_categories_have_equal_chances_in_linf_balls() -> None:
-    ball = Ball([5.0, 1.0, 0.0, 0.0], 2, np.inf, Box(np.array([4.0, 0, 0, 0]), np.array([9.0, 1, 1, 1])), granularity=[1, 0, 0, 0], one_hot=[(1, 2, 3)])
+    ball = Ball(
+        [5.0, 1.0, 0.0, 0.0],
+        2,
+        np.inf,
+        Box(np.array([4.0, 0, 0, 0]), np.array([9.0, 1, 1, 1])),
+        granularity=[1, 0, 0, 0],
+        one_hot=[(1, 2, 3)],
+    )
     points = draw(ball)
     values, counts = np.unique(points[:, 0], return_counts=True)
     assert values.tolist() == [4.0, 5.0, 6.0, 7.0]
@@ -153,7 +162,9 @@ def test_discrete_points_of_l1_and_l2_balls_have_equal_chances(p: float, chain: 
 
 
 def test_l0_steps_always_change_their_group() -> None:
-    ball = Ball([5.0, 0.5, 1.0, 0.0], 1, 0, Box(np.array([4.0, 0, 0, 0]), np.array([6.0, 1, 1, 1])), granularity=[1, 0, 0, 0], one_hot=[(2, 3)])
+    ball = Ball(
+        [5.0, 0.5, 1.0, 0.0], 1, 0, Box(np.array([4.0, 0, 0, 0]), np.array([6.0, 1, 1, 1])), granularity=[1, 0, 0, 0], one_hot=[(2, 3)]
+    )
     points = draw(ball, 3000)
     assert (ball.distance(points) == 1).all()
     groups = [int((points[:, 0] != 5).sum()), int((points[:, 1] != 0.5).sum()), int((points[:, 2] != 1).sum())]

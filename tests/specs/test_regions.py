@@ -189,7 +189,14 @@ def test_steps_are_met_within_their_stated_tolerance_only() -> None:
     step = 1 / 255
     exact = 100 / 255 + 3 * step
     points = np.array(
-        [[exact, 8.0], [exact + 0.9e-9 * step, 8.0], [np.float64(np.float32(exact)), 8.0], [exact + 1e-3 * step, 8.0], [exact, 8.001], [exact, 8.5]]
+        [
+            [exact, 8.0],
+            [exact + 0.9e-9 * step, 8.0],
+            [np.float64(np.float32(exact)), 8.0],
+            [exact + 1e-3 * step, 8.0],
+            [exact, 8.001],
+            [exact, 8.5],
+        ]
     )
     assert ball.contains(points).tolist() == [True, True, True, False, False, False]
 

@@ -15,7 +15,17 @@ from netassay.results.answer import Outcome, Provenance, RegionSummary
 from netassay.specs.problem import Problem
 
 
-def common(problem: Problem, settings: Settings, *, outcome: Outcome, center_value: float, label: int | None, queries: int, calls: int, interrupted: bool) -> dict[str, Any]:
+def common(
+    problem: Problem,
+    settings: Settings,
+    *,
+    outcome: Outcome,
+    center_value: float,
+    label: int | None,
+    queries: int,
+    calls: int,
+    interrupted: bool,
+) -> dict[str, Any]:
     """The fields of ``Answer`` for one problem."""
     return {
         "outcome": outcome,
@@ -52,14 +62,20 @@ def summary(problem: Problem) -> RegionSummary:
     if isinstance(region, Box):
         return RegionSummary(None, None, size, int((region.width > 0).sum()))
     free = size if region.mask is None else int(region.mask.sum())
-    return RegionSummary(region.p, float(region.radius), size, free, region.scale is not None, region.granularity is not None or bool(region.one_hot))
+    return RegionSummary(
+        region.p, float(region.radius), size, free, region.scale is not None, region.granularity is not None or bool(region.one_hot)
+    )
 
 
 def provenance(problem: Problem, settings: Settings, *, queries: int, calls: int, interrupted: bool) -> Provenance:
     """Where the answer comes from."""
     network: Network = problem.network
     center = np.ascontiguousarray(problem.center)
-    options: dict[str, str | int | float | bool | None] = {"queries": settings.budget.queries, "seconds": settings.budget.seconds, "tolerance": settings.tolerance}
+    options: dict[str, str | int | float | bool | None] = {
+        "queries": settings.budget.queries,
+        "seconds": settings.budget.seconds,
+        "tolerance": settings.tolerance,
+    }
     return Provenance(
         model=network.name,
         model_sha256=network.sha256,

@@ -70,7 +70,9 @@ def ask(
         return []
     network = problems[0].network
     if entry.needs == "gradients" and not network.differentiable:
-        raise CapabilityError(f"method {method!r} needs gradients, which {network.name} does not offer (a black box); use 'auto', 'tpmads' or 'random'")
+        raise CapabilityError(
+            f"method {method!r} needs gradients, which {network.name} does not offer (a black box); use 'auto', 'tpmads' or 'random'"
+        )
     settings = Settings(method, budget, seed, Clock(budget.seconds), progress, tolerance)
     replayer = Replayer(network)
     rounded = [_representable(p) for p in problems]
@@ -93,12 +95,20 @@ def _time_left(settings: Settings, batch: int, waiting: int) -> Settings:
     return replace(settings, budget=replace(settings.budget, seconds=left), clock=Clock(left))
 
 
-def _answer(question: Question, batch: list[Problem], replayer: Replayer, settings: Settings, method: Method, labels: list[int | None]) -> Sequence[Answer]:
+def _answer(
+    question: Question, batch: list[Problem], replayer: Replayer, settings: Settings, method: Method, labels: list[int | None]
+) -> Sequence[Answer]:
     objective = Objective.SLOPE if question is Question.LIPSCHITZ else Objective.VALUE
-    search = Search(batch, objective, budget=settings.budget, clock=settings.clock, seed=settings.seed, violations=question is Question.RADIUS)
+    search = Search(
+        batch, objective, budget=settings.budget, clock=settings.clock, seed=settings.seed, violations=question is Question.RADIUS
+    )
     session = Session(question, batch, settings, search, replayer, objective is Objective.SLOPE)
-    run: Callable[[Session, Method, list[int | None]], Sequence[Answer]] = {Question.LIPSCHITZ: lipschitz, Question.RADIUS: radius, Question.REACH: reach}[question]
-    answers = run(session, method, labels)
+    run: dict[Question, Callable[[Session, Method, list[int | None]], Sequence[Answer]]] = {
+        Question.LIPSCHITZ: lipschitz,
+        Question.RADIUS: radius,
+        Question.REACH: reach,
+    }
+    answers = run[question](session, method, labels)
     if not search.stopped:
         session.report(force=True)
     return answers
@@ -116,7 +126,9 @@ def _representable(problem: Problem) -> Problem:
     return problem if np.array_equal(center, region.center) else replace(problem, region=replace(region, center=center))
 
 
-def _screen(question: Question, problems: list[Problem], replayer: Replayer, settings: Settings) -> tuple[list[int | None], list[Answer | None]]:
+def _screen(
+    question: Question, problems: list[Problem], replayer: Replayer, settings: Settings
+) -> tuple[list[int | None], list[Answer | None]]:
     """Labels of the centres, and the answers that need no search."""
     labels: list[int | None] = []
     answers: list[Answer | None] = []
@@ -131,7 +143,9 @@ def _screen(question: Question, problems: list[Problem], replayer: Replayer, set
     return labels, answers
 
 
-def _without_search(question: Question, problem: Problem, replayer: Replayer, settings: Settings, label: int | None, value: float) -> Answer | None:
+def _without_search(
+    question: Question, problem: Problem, replayer: Replayer, settings: Settings, label: int | None, value: float
+) -> Answer | None:
     wrong = problem.true_label is not None and label is not None and label != problem.true_label
     at_center = question is Question.RADIUS and problem.property.is_violated(value)
     if not wrong and not at_center:
@@ -147,10 +161,24 @@ def _empty(question: Question, shared: dict[str, Any]) -> Answer:
     if question is Question.LIPSCHITZ:
         nothing = Bracket(End.LOWER)
         return LipschitzAnswer(
-            **shared, bracket=nothing, falling=nothing, witness=None, falling_witness=None, d_prime_lower=None, d_prime_upper=None, trace=Trace(), falling_trace=Trace()
+            **shared,
+            bracket=nothing,
+            falling=nothing,
+            witness=None,
+            falling_witness=None,
+            d_prime_lower=None,
+            d_prime_upper=None,
+            trace=Trace(),
+            falling_trace=Trace(),
         )
     return ReachAnswer(
-        **shared, minimum=Bracket(End.UPPER), maximum=Bracket(End.LOWER), minimum_witness=None, maximum_witness=None, minimum_trace=Trace(), maximum_trace=Trace()
+        **shared,
+        minimum=Bracket(End.UPPER),
+        maximum=Bracket(End.LOWER),
+        minimum_witness=None,
+        maximum_witness=None,
+        minimum_trace=Trace(),
+        maximum_trace=Trace(),
     )
 
 
@@ -183,4 +211,3 @@ def _kind(problem: Problem) -> tuple[object, ...]:
 
 def _digest(array: NDArray[Any] | None) -> str:
     return "" if array is None else hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
-

@@ -64,7 +64,9 @@ def problems(
     return built
 
 
-def covering_radius(center: Array, domain: Box, norm: Norm, *, mask: Any = None, scale: Any = None, group: str = "feature", **_: Any) -> float:
+def covering_radius(
+    center: Array, domain: Box, norm: Norm, *, mask: Any = None, scale: Any = None, group: str = "feature", **_: Any
+) -> float:
     """The distance of the farthest point of the domain; for L0 the number of features or pixels that can change."""
     free = np.ones(center.shape, dtype=bool) if mask is None else np.asarray(mask, dtype=bool)
     if norm is Norm.L0:

@@ -74,7 +74,7 @@ def _settled(session: Session, b: int, direction: int) -> tuple[float, Witness] 
 
     def bears_out(engine: Engine, value: float, center: float) -> bool:
         noise = (1e-9 if engine.arithmetic is Arithmetic.FLOAT64 else 2e-5) * max(1.0, abs(value), abs(center))
-        return sign * (value - center) / distance >= claimed * (1 - 1e-9) - noise / distance
+        return bool(sign * (value - center) / distance >= claimed * (1 - 1e-9) - noise / distance)
 
     replay = replayer.replay(problem, point, bears_out)
     center = float(replayer.values(problem, problem.center.astype(point.dtype)[None])[0])
@@ -90,4 +90,9 @@ def _d_prime(session: Session, b: int, steepest: tuple[float, Witness] | None) -
     value, radius = float(session.centers[b]), float(problem.region.radius)  # type: ignore[union-attr]
     if session.search.space.norm is Norm.L0 or value < 0 or steepest is None:
         return None
-    return Side(min(radius, value / steepest[0]), Guarantee.HEURISTIC, f"{session.settings.method} (Theorem 1 with the Q found)", session.replayer.exact.arithmetic)
+    return Side(
+        min(radius, value / steepest[0]),
+        Guarantee.HEURISTIC,
+        f"{session.settings.method} (Theorem 1 with the Q found)",
+        session.replayer.exact.arithmetic,
+    )

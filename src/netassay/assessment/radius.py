@@ -118,8 +118,8 @@ class _Walk:
         changed = np.flatnonzero(records.nearest_changed)
         if len(changed) and not self._search.stopped:
             self._approach(changed)
-        for b in np.flatnonzero(records.nearest_changed):
-            self._take(int(b))
+        for b in np.flatnonzero(records.nearest_changed).tolist():
+            self._take(b)
         records.nearest_changed[:] = False
         for b, tried in enumerate(self._tried):
             failed = tried[tried < self.found[b] * (1 - 1e-6)]
@@ -237,7 +237,7 @@ def _changed_groups(search: Search, b: int) -> list[Tensor]:
     if space.groups is None:
         return [torch.arange(len(moved), device=moved.device) == i for i in moved.nonzero().squeeze(1).tolist()]
     groups = torch.as_tensor(space.groups, device=moved.device)
-    return [(groups == g) & moved for g in groups[moved].unique().tolist()]
+    return [(groups == g) & moved for g in sorted(set(groups[moved].tolist()))]
 
 
 def _answer(session: Session, walk: _Walk, b: int, label: int | None) -> RadiusAnswer:

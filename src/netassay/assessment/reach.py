@@ -95,7 +95,7 @@ def _settled(session: Session, b: int, direction: int) -> tuple[Bracket, Witness
     def bears_out(engine: Engine, value: float, center: float) -> bool:
         del center
         noise = (1e-9 if engine.arithmetic is Arithmetic.FLOAT64 else 2e-5) * max(1.0, abs(claimed))
-        return sign * (value - claimed) >= -noise
+        return bool(sign * (value - claimed) >= -noise)
 
     replay = session.replayer.replay(session.problems[b], point, bears_out)
     if not replay.confirmed:

@@ -101,7 +101,10 @@ class Session:
         count = len(self.problems)
         self.nearest = np.full(count, np.inf)
         self.confirmed = Confirmed(
-            np.full((2, count), np.nan), [[None] * count, [None] * count], [[[] for _ in range(count)] for _ in range(2)], [[] for _ in range(count)]
+            np.full((2, count), np.nan),
+            [[None] * count, [None] * count],
+            [[[] for _ in range(count)] for _ in range(2)],
+            [[] for _ in range(count)],
         )
         self._stack = PropertyStack([p.property for p in self.problems])
         own = self.replayer.network
@@ -125,8 +128,7 @@ class Session:
     def full_point(self, owner: int, free: torch.Tensor) -> NDArray[np.floating]:
         """The whole input, in the network's dtype, from the free features (k,) of a problem."""
         space = self.search.space
-        dtype = np.float32 if space.dtype == torch.float32 else np.float64
-        point = space.centers_numpy[owner].astype(dtype)
+        point: NDArray[np.floating] = space.centers_numpy[owner].astype(self.replayer.network.dtype)
         point[space.free_numpy] = free.cpu().numpy()
         return point.reshape(space.shape)
 

@@ -59,7 +59,9 @@ class Replayer:
         scores = self.network.convention.scores(outputs, problem.property.on)
         return np.asarray(problem.property.values(scores), dtype=np.float64)
 
-    def replay(self, problem: Problem, point: NDArray[np.floating], bears_out: Callable[[Engine, float, float], bool] | None = None) -> Replay:
+    def replay(
+        self, problem: Problem, point: NDArray[np.floating], bears_out: Callable[[Engine, float, float], bool] | None = None
+    ) -> Replay:
         """Evaluates ``point`` and the centre on every engine.
 
         Args:
@@ -89,7 +91,7 @@ class Replayer:
         label = self._label(outputs)
         center_label = self._label(self.exact.outputs(problem.center[None])[0])
         risk = risk_class(problem.property, self.network, outputs, center_label, replay.violated[self.exact.name])
-        return Witness(np.array(point), outputs, distance, value, label, risk, replay, self._mark(problem, replay))
+        return Witness(np.array(point), outputs, distance, value, label, risk, replay, self._mark(replay))
 
     def _label(self, outputs: Array) -> int | None:
         if not self.network.labels:
@@ -98,7 +100,7 @@ class Replayer:
 
         return int(np.argmax(self.network.convention.scores(outputs, Scale.LOGITS)))
 
-    def _mark(self, problem: Problem, replay: Replay) -> str:
+    def _mark(self, replay: Replay) -> str:
         """Why the point is near the limit, if it is."""
         if not replay.agreed:
             return "engines disagree on the sign of s: the point is within their rounding of the limit"

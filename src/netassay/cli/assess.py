@@ -87,7 +87,9 @@ def assess(
             progress=callback,
             **region,
         )
-    return deliver(answers, inputs.saying(notes), output, single=False, title="Safety assessment", fail_under=fail_under)
+    return deliver(
+        answers, inputs.saying(notes), output, single=False, title="Safety assessment", fail_under=fail_under, scale=region["scale"]
+    )
 
 
 def _questions(texts: list[str] | None) -> list[Question]:

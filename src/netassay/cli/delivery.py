@@ -13,9 +13,12 @@ from typing import TYPE_CHECKING
 from netassay.cli.exit_codes import ExitCode, worst
 from netassay.cli.inputs import Inputs
 from netassay.cli.options import OutputOptions
+from netassay.cli.reporting import report
 from netassay.cli.thresholds import threshold_code
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from rich.console import Console
 
     from netassay.results.answer import Answer
@@ -32,10 +35,12 @@ def deliver(
     single: bool,
     title: str,
     fail_under: float | None = None,
+    scale: NDArray[np.float64] | None = None,
 ) -> ExitCode:
     """Stores, prints and reports the answers; gives the exit code that they call for.
 
     With ``single`` the document is that of the one answer, else that of an assessment (results and summary).
+    ``scale`` is the unit of each feature's changes, for the report.
     """
     from netassay.results.codec import assessment_document, document, witness_paths, write_document
 
@@ -52,7 +57,7 @@ def deliver(
     else:
         print_answers(answers, inputs, options, stored)
     if options.report is not None:
-        told = report(answers, inputs, options.report, title)
+        told = report(answers, inputs, options.report, title=title, command=command_line(), scale=scale)
         print(f"report: {told}", file=sys.stderr if options.json else sys.stdout)
     return exit_code(answers, fail_under)
 
@@ -115,9 +120,3 @@ def command_line() -> str:
 def now() -> str:
     """Date and time, ISO 8601 with its offset."""
     return datetime.now(UTC).astimezone().isoformat(timespec="seconds")
-
-
-def report(answers: Sequence[Answer], inputs: Inputs, folder: str, title: str) -> Path:
-    """Writes the HTML report; gives its path."""
-
-    raise NotImplementedError

@@ -89,3 +89,29 @@ def _print_facts(facts: dict[str, Any]) -> None:
         else:
             print(f"{name:>14}  {', '.join(value) if isinstance(value, list) else value}")
     sys.stdout.flush()
+
+
+def _print_models(rows: list[dict[str, Any]]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    if not rows:
+        return
+    table = Table(title="networks", title_justify="left", box=box.SIMPLE_HEAD)
+    for header in rows[0]:
+        table.add_column(header, overflow="fold")
+    for row in rows:
+        table.add_row(*(_cell(value) for value in row.values()))
+    console = Console(markup=False, highlight=False)
+    console.print(table)
+    failed = sum(bool(row["error"]) for row in rows)
+    console.print(f"{len(rows) - failed} of {len(rows)} networks import and agree with the reference evaluator")
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.2g}"
+    return " x ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)

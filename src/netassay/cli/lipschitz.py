@@ -54,4 +54,4 @@ def lipschitz(
     size = given if given is not None else default_radius(network, asked, region, notes)
     batch = problems(network, found.inputs, found.labels, risk=template, norm=asked, radius=size, indices=found.indices.tolist(), **region)
     answers = search(Question.LIPSCHITZ, batch, search_options, output)
-    return deliver(answers, inputs.saying(notes), output, single=len(found) == 1, title="Sensitivity (Lipschitz)")
+    return deliver(answers, inputs.saying(notes), output, single=len(found) == 1, title="Sensitivity (Lipschitz)", scale=region["scale"])

@@ -52,6 +52,7 @@ def radius(
     checked(search_options, output)
     inputs = load_inputs(model, data, model_options, limit=limit, index=index)
     network, found = inputs.network, inputs.data
+    region = region_arguments(region_options, network)
     batch = problems(
         network,
         found.inputs,
@@ -60,7 +61,9 @@ def radius(
         norm=asked,
         radius=limit_radius,
         indices=found.indices.tolist(),
-        **region_arguments(region_options, network),
+        **region,
     )
     answers = search(Question.RADIUS, batch, search_options, output)
-    return deliver(answers, inputs, output, single=len(found) == 1, title="Maximum safe radius", fail_under=fail_under)
+    return deliver(
+        answers, inputs, output, single=len(found) == 1, title="Maximum safe radius", fail_under=fail_under, scale=region["scale"]
+    )

@@ -83,7 +83,8 @@ def reach(
         loaded = load_inputs(model, data, model_options, limit=limit, index=index)
         inputs, batch = _over_balls(loaded, region_options, norm, radius, output, risk)
     answers = search(Question.REACH, batch, search_options, out, tolerance=stall)
-    return deliver(answers, inputs, out, single=len(batch) == 1, title="Reachable range")
+    scale = getattr(batch[0].region, "scale", None)
+    return deliver(answers, inputs, out, single=len(batch) == 1, title="Reachable range", scale=scale)
 
 
 def _check_form(data: str | None, lower: str | None, upper: str | None, output: int | None, risk: str | None) -> None:

@@ -29,7 +29,10 @@ class _Sampling:
     def __init__(self, task: Task, points: int) -> None:
         self._task, self._points = task, points
         # Both directions read the same points, so one arm per problem and radius draws them.
-        seen = {(int(o), float(r)): i for i, (o, r) in reversed(list(enumerate(zip(task.arms.owner.tolist(), task.arms.radius.tolist(), strict=True))))}
+        seen = {
+            (int(o), float(r)): i
+            for i, (o, r) in reversed(list(enumerate(zip(task.arms.owner.tolist(), task.arms.radius.tolist(), strict=True))))
+        }
         self._drawing = torch.tensor(sorted(seen.values()), device=task.arms.owner.device)
 
     def propose(self, active: Tensor, rows: int, spent: float) -> Proposal | None:

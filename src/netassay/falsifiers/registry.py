@@ -70,10 +70,34 @@ _ALL = ("l0", "l1", "l2", "linf")
 METHODS: dict[str, Entry] = {
     entry.name: entry
     for entry in (
-        Entry("auto", "falsifier", "any model", _ALL, "-", "random, gradient and tpmads in turn, by what the model offers and how many features are free", _auto),
+        Entry(
+            "auto",
+            "falsifier",
+            "any model",
+            _ALL,
+            "-",
+            "random, gradient and tpmads in turn, by what the model offers and how many features are free",
+            _auto,
+        ),
         Entry("random", "falsifier", "any model", _ALL, "DeepQuant, section 6.1", "uniform sampling of the ball: the baseline", _random),
-        Entry("tpmads", "falsifier", "any model", _ALL, "DeepQuant, Algorithms 1 and 2", "tensor-parallel mesh adaptive direct search; augmented Lagrangian for L1 and L2", _tpmads),
-        Entry("gradient", "falsifier", "gradients", _ALL, "Madry et al. 2018; Dong et al. 2018", "multi-start projected ascent at a ladder of radii", _gradient),
+        Entry(
+            "tpmads",
+            "falsifier",
+            "any model",
+            _ALL,
+            "DeepQuant, Algorithms 1 and 2",
+            "tensor-parallel mesh adaptive direct search; augmented Lagrangian for L1 and L2",
+            _tpmads,
+        ),
+        Entry(
+            "gradient",
+            "falsifier",
+            "gradients",
+            _ALL,
+            "Madry et al. 2018; Dong et al. 2018",
+            "multi-start projected ascent at a ladder of radii",
+            _gradient,
+        ),
     )
 }
 

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from netassay.falsifiers.base import Falsifier, Method, Objective, Outcome, Proposal, Task
+from netassay.falsifiers.base import Method, Objective, Outcome, Proposal, Task
 from netassay.falsifiers.space import INSET, Arms, Space
 from netassay.models.query_counter import QueryCounter
 from netassay.models.scores import Scale
@@ -101,7 +101,9 @@ class Search:
         violations: Whether to track the nearest violating point (``radius``).
     """
 
-    def __init__(self, problems: Sequence[Problem], objective: Objective, *, budget: Budget, clock: Clock, seed: int, violations: bool = False) -> None:
+    def __init__(
+        self, problems: Sequence[Problem], objective: Objective, *, budget: Budget, clock: Clock, seed: int, violations: bool = False
+    ) -> None:
         network = problems[0].network
         self.problems, self.objective, self.budget, self.clock, self.violations = problems, objective, budget, clock, violations
         self.network = network
@@ -119,7 +121,9 @@ class Search:
         self._likely = self._likely_labels(everyone)
         self.used += 1
         ranged = isinstance(problems[0].region, Box)
-        self.too_near = torch.as_tensor(0.0 if ranged else MINIMUM_SHARE * self.space.radii, dtype=self.space.dtype, device=self.space.device).expand(len(problems))
+        self.too_near = torch.as_tensor(
+            0.0 if ranged else MINIMUM_SHARE * self.space.radii, dtype=self.space.dtype, device=self.space.device
+        ).expand(len(problems))
 
     @property
     def rows(self) -> int:
@@ -143,7 +147,9 @@ class Search:
         count = len(self.problems)
         return self.arms(np.repeat(np.arange(count), 2), np.tile([1.0, -1.0], count), np.repeat(self.space.radii, 2))
 
-    def run(self, method: Method, arms: Arms, *, queries: int | None = None, seconds: float | None = None, starts: Tensor | None = None) -> None:
+    def run(
+        self, method: Method, arms: Arms, *, queries: int | None = None, seconds: float | None = None, starts: Tensor | None = None
+    ) -> None:
         """Lets ``method`` search until it is done, ``queries`` per problem or ``seconds`` are spent, or the budget is.
 
         An interrupt (Ctrl-C) ends the search and keeps everything found: ``stopped`` tells.
@@ -265,8 +271,9 @@ class Search:
             return torch.full((len(everyone), 1), -1, device=self.space.device)
         parts = []
         with torch.no_grad():
-            for block in everyone.split(self.counter.rows):
-                logits = self.network.scores(self.space.centers[block].reshape(-1, *self.space.shape), Scale.LOGITS)
+            for i in range(0, len(everyone), self.counter.rows):
+                centers = self.space.centers[i : i + self.counter.rows]
+                logits = self.network.scores(centers.reshape(-1, *self.space.shape), Scale.LOGITS)
                 parts.append(logits.argsort(dim=1, descending=True)[:, :10])
         return torch.cat(parts)
 

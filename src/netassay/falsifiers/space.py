@@ -8,7 +8,7 @@ and is star-shaped, clipping and then shrinking towards 0 always lands inside it
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -84,9 +84,9 @@ class Space:
             return self.group_totals((offsets != 0).to(offsets.dtype)).gt(0).sum(dim=-1).to(offsets.dtype)
         if self.norm is Norm.L0:
             return (offsets != 0).sum(dim=-1).to(offsets.dtype)
-        if self.norm is Norm.L1:
-            return torch.linalg.vector_norm(offsets, 1, dim=-1)
-        return torch.linalg.vector_norm(offsets, 2 if self.norm is Norm.L2 else torch.inf, dim=-1)
+        order = {Norm.L1: 1.0, Norm.L2: 2.0}.get(self.norm, torch.inf)
+        length: Tensor = torch.linalg.vector_norm(offsets, order, dim=-1)
+        return length
 
     def group_totals(self, values: Tensor) -> Tensor:
         """Sums over each group of free features: (..., k) to (..., groups)."""
@@ -162,7 +162,18 @@ class Arms:
             return torch.as_tensor(values, dtype=space.dtype, device=space.device)
 
         unit_low, unit_high = (low - center) / step, (high - center) / step
-        return cls(space, torch.as_tensor(owner, device=space.device), place(sign), np.asarray(radius, dtype=np.float64), place(low), place(high), place(unit_low), place(unit_high), place(step), place(radius))
+        return cls(
+            space,
+            torch.as_tensor(owner, device=space.device),
+            place(sign),
+            np.asarray(radius, dtype=np.float64),
+            place(low),
+            place(high),
+            place(unit_low),
+            place(unit_high),
+            place(step),
+            place(radius),
+        )
 
     def __len__(self) -> int:
         return len(self.owner)
@@ -217,8 +228,9 @@ class Arms:
         values = torch.where(values < low, 2 * low - values, values)
         return self.pull(arms, values)
 
-    def _random_groups(self, arms: Tensor, values: Tensor, uniform: object) -> Tensor:
-        scores = uniform(*values.shape[:-1], self.space.group_count)  # type: ignore[operator]
+    def _random_groups(self, arms: Tensor, values: Tensor, uniform: Callable[..., Tensor]) -> Tensor:
+        """Keeps the values of ``radius`` random groups of each point."""
+        scores = uniform(*values.shape[:-1], self.space.group_count)
         ranks = scores.argsort(dim=-1).argsort(dim=-1)
         kept = ranks < self.radii[arms].view(-1, 1, 1)
         if self.space.groups is not None:

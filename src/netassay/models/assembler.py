@@ -280,7 +280,7 @@ class Assembler:
 
     def scaled(self, value: Value, factor: float) -> Value:
         """value * factor."""
-        return self.pair("mul", value, np.asarray(factor, dtype=np.float32))
+        return self.pair("mul", value, np.asarray(factor, dtype=np.float64))
 
     def _affine(self, kind: str, value: Value, array: Array) -> Value:
         value, constant, shape, batch = self._fit(value, _floating(array))

@@ -52,13 +52,15 @@ class Bracket:
             side = self.side(end)
             wrong = Guarantee.PROVED if end is self.attained else Guarantee.ATTAINED
             if side is not None and side.guarantee is wrong:
-                raise InconsistentClaimsError(f"{side.source} claims a {wrong} {end} side, but that end is {'attained' if end is self.attained else 'proved'}")
+                kind = "attained" if end is self.attained else "proved"
+                raise InconsistentClaimsError(f"{side.source} claims a {wrong} {end} side, but that end is {kind}")
         if self.lower is not None and self.upper is not None and self.lower.value > self.upper.value:
             strong = {self.lower.guarantee, self.upper.guarantee} <= {Guarantee.PROVED, Guarantee.ATTAINED}
             if strong:
+                low, high = self.lower, self.upper
                 raise InconsistentClaimsError(
-                    f"{self.lower.source} claims a {self.lower.guarantee} lower side {self.lower.value!r} above the "
-                    f"{self.upper.guarantee} upper side {self.upper.value!r} of {self.upper.source}: one of them is wrong; please report this"
+                    f"{low.source} claims a {low.guarantee} lower side {low.value!r} above the {high.guarantee} upper side "
+                    f"{high.value!r} of {high.source}: one of them is wrong; please report this"
                 )
 
     def side(self, end: End) -> Side | None:

@@ -31,7 +31,11 @@ class Trace:
             if last.upper is not None:
                 upper = last.upper if upper is None else min(upper, last.upper)
             queries, seconds = max(queries, last.queries), max(seconds, last.seconds)
-            if (last.lower, last.upper) == (lower, upper) and len(self.points) > 1 and (self.points[-2].lower, self.points[-2].upper) == (lower, upper):
+            if (
+                (last.lower, last.upper) == (lower, upper)
+                and len(self.points) > 1
+                and (self.points[-2].lower, self.points[-2].upper) == (lower, upper)
+            ):
                 self.points.pop()
         self.points.append(TracePoint(queries, seconds, lower, upper))
 

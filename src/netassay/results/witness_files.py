@@ -46,9 +46,7 @@ def write_witness(folder: Path | str, witness: Witness, center: NDArray[np.float
         DataError: If point and centre differ in shape.
     """
     if witness.point.shape != center.shape:
-        raise DataError(
-            f"a witness of shape {witness.point.shape} does not belong to an input of shape {center.shape}; pass its own input"
-        )
+        raise DataError(f"a witness of shape {witness.point.shape} does not belong to an input of shape {center.shape}; pass its own input")
     buffer = io.BytesIO()
     np.savez(buffer, point=witness.point, center=center, outputs=witness.outputs)
     content = buffer.getvalue()

@@ -26,7 +26,7 @@ from netassay.errors import DataError, RegionError, UsageError
 from netassay.models.network import Network
 from netassay.numerics.box import Box
 from netassay.specs.data_files import INPUT_KEYS, LABEL_KEYS, read_arrays
-from netassay.specs.layouts import to_input_shape
+from netassay.specs.layouts import channels_first, to_input_shape
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +41,7 @@ class Dataset:
         feature_names: One per feature in flat order, or empty.
         label_names: One per label, or empty.
         notes: What was done to the data, in sentences.
+        source_shape: Shape of one input before it was brought to the network's, channels first; () if unknown.
     """
 
     inputs: NDArray[np.float64]
@@ -50,6 +51,7 @@ class Dataset:
     feature_names: tuple[str, ...] = ()
     label_names: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    source_shape: tuple[int, ...] = ()
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -104,6 +106,7 @@ def build(
         feature_names=_names(reference, arrays, "feature_names", int(np.prod(network.input_shape))),
         label_names=_names(reference, arrays, "label_names", network.labels),
         notes=tuple(said),
+        source_shape=channels_first(inputs.shape[1:]),
     )
 
 

@@ -32,6 +32,11 @@ def to_input_shape(batch: NDArray[Any], shape: Shape) -> tuple[NDArray[Any], str
     raise DataError(_mismatch(came, shape))
 
 
+def channels_first(shape: Shape) -> Shape:
+    """The shape of a picture with its channels in front, where the last axis can only be channels: (h, w, 1) or (h, w, 3)."""
+    return (shape[2], shape[0], shape[1]) if len(shape) == 3 and shape[2] in (1, 3) and shape[0] not in (1, 3) else shape
+
+
 def _without_ones(shape: Shape) -> Shape:
     return tuple(n for n in shape if n != 1)
 

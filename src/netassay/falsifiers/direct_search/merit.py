@@ -18,11 +18,15 @@ class Merit(Protocol):
         ...
 
     def update(self, lanes: Tensor, merit: Tensor, length: Tensor) -> Tensor:
-        """Called when lanes (L,) have minimised their subproblem at incumbents with merit and length (L,); True (L,) where a new subproblem starts."""
+        """Called when lanes (L,) have minimised their subproblem, at incumbents with merit and length (L,); True where a new one starts."""
         ...
 
     def reset(self, lanes: Tensor) -> None:
         """Called when lanes start again from new points."""
+        ...
+
+    def accuracy(self, lanes: Tensor, tolerance: float) -> Tensor:
+        """(L,) poll size below which the current subproblem counts as minimised; ``tolerance`` for the last one."""
         ...
 
 
@@ -39,6 +43,9 @@ class FeasibleMerit:
 
     def reset(self, lanes: Tensor) -> None:
         del lanes
+
+    def accuracy(self, lanes: Tensor, tolerance: float) -> Tensor:
+        return torch.full(lanes.shape, tolerance, device=lanes.device)
 
 
 class AugmentedLagrangian:
@@ -60,7 +67,17 @@ class AugmentedLagrangian:
         rounds: Subproblems before a lane is left to restart.
     """
 
-    def __init__(self, lanes: int, objective: Objective, like: Tensor, *, multiplier: float = 0.1, shift: float = 0.1, penalty: float = 10.0, rounds: int = 3) -> None:
+    def __init__(
+        self,
+        lanes: int,
+        objective: Objective,
+        like: Tensor,
+        *,
+        multiplier: float = 0.1,
+        shift: float = 0.1,
+        penalty: float = 10.0,
+        rounds: int = 6,
+    ) -> None:
         self._objective, self._first, self._penalty, self._rounds = objective, (multiplier, shift), penalty, rounds
         self.multiplier = torch.full((lanes,), multiplier, dtype=like.dtype, device=like.device)
         self.shift = torch.full((lanes,), shift, dtype=like.dtype, device=like.device)
@@ -105,3 +122,7 @@ class AugmentedLagrangian:
     def reset(self, lanes: Tensor) -> None:
         self.multiplier[lanes], self.shift[lanes] = self._first
         self.round[lanes] = 0
+
+    def accuracy(self, lanes: Tensor, tolerance: float) -> Tensor:
+        """The first subproblems are solved roughly, each ten times as accurately as the one before."""
+        return (10.0 ** -(2.0 + self.round[lanes])).clamp_min(tolerance)

@@ -169,7 +169,7 @@ class _TpMads:
         failed = lanes[self._polling[lanes]]
         self._polling[:] = False
         self._poll[failed] /= 2
-        self._converged(failed[self._poll[failed] < self._options.tolerance])
+        self._converged(failed[self._poll[failed] < self._merit.accuracy(failed, self._options.tolerance)])
 
     def _converged(self, lanes: Tensor) -> None:
         """Lanes whose poll size fell below the tolerance: a new subproblem (Algorithm 2), or a restart."""
@@ -179,7 +179,9 @@ class _TpMads:
         ongoing, finished = lanes[further], lanes[~further]
         self._poll[ongoing] = 2.0**-4
         if len(ongoing):
-            again = self._merit.of(ongoing, self._raw[ongoing].unsqueeze(1), self._lengths[ongoing].unsqueeze(1), (self._lengths[ongoing] <= 1).unsqueeze(1))
+            again = self._merit.of(
+                ongoing, self._raw[ongoing].unsqueeze(1), self._lengths[ongoing].unsqueeze(1), (self._lengths[ongoing] <= 1).unsqueeze(1)
+            )
             self._values[ongoing] = again.squeeze(1)
         self._merit.reset(finished)
         self._values[finished], self._poll[finished] = -torch.inf, 1.0

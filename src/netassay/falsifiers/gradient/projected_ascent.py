@@ -84,7 +84,9 @@ class _Ascent:
             self._use_starts()
         else:  # one climb goes on from the best point known, whoever found it
             best = self._task.incumbents()
-            self._position[first] = self._arms.pull(self._lane_arms[first], best[self._lane_arms[first]].unsqueeze(1), fraction[first]).squeeze(1)
+            self._position[first] = self._arms.pull(
+                self._lane_arms[first], best[self._lane_arms[first]].unsqueeze(1), fraction[first]
+            ).squeeze(1)
 
     def _use_starts(self) -> None:
         starts = self._task.starts
@@ -118,7 +120,9 @@ class _Ascent:
     def _movable(self, lanes: Tensor, position: Tensor, direction: Tensor) -> Tensor:
         """The direction without the coordinates that would only push against a wall of the domain."""
         arms, margin = self._lane_arms[lanes], 1e-6
-        blocked = ((position >= self._arms.high[arms] - margin) & (direction > 0)) | ((position <= self._arms.low[arms] + margin) & (direction < 0))
+        blocked = ((position >= self._arms.high[arms] - margin) & (direction > 0)) | (
+            (position <= self._arms.low[arms] + margin) & (direction < 0)
+        )
         return torch.where(blocked, 0.0, direction)
 
     def _length(self) -> float:
@@ -130,7 +134,8 @@ class _Ascent:
         if norm is Norm.LINF:
             return direction.sign() * length
         if norm is Norm.L2:
-            return direction / torch.linalg.vector_norm(direction, dim=1, keepdim=True).clamp_min(1e-30) * length
+            norms: Tensor = torch.linalg.vector_norm(direction, dim=1, keepdim=True)
+            return direction / norms.clamp_min(1e-30) * length
         if norm is Norm.L1:
             return self._steepest(direction, max(1, direction.shape[1] // 50)) * length
         width = (self._arms.high - self._arms.low)[self._lane_arms[lanes]]

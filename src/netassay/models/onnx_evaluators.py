@@ -1,0 +1,113 @@
+"""Independent evaluation of ONNX files: onnx's reference evaluator, and onnxruntime where it is installed."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import ModelProto, TensorProto, helper
+from onnx.reference import ReferenceEvaluator
+from onnx.reference.ops.op_lstm import LSTM as ReferenceLstm  # noqa: N811
+
+from netassay.errors import ModelError
+from netassay.models.onnx_reader import Source
+
+Evaluate = Callable[[NDArray[np.floating[Any]]], NDArray[np.float64]]
+"""Points (N, *input_shape) to raw outputs (N, m)."""
+
+
+class _Lstm(ReferenceLstm):  # type: ignore[misc]
+    """The reference LSTM with the gate function that the node asks for; onnx's own always takes the sigmoid."""
+
+    op_domain = ""
+
+    def _run(self, *inputs: Any, **attributes: Any) -> Any:
+        names = [a.lower() for a in attributes.get("activations") or []]
+        if len(set(zip(names[::3], names[1::3], names[2::3], strict=True))) > 1:
+            raise ModelError("the reference evaluator computes both directions of an LSTM with one set of activations")
+        if names and names[0] == "hardsigmoid":
+            slope, offset = (((attributes.get(k) or [])[:1] or [d])[0] for k, d in (("activation_alpha", 0.2), ("activation_beta", 0.5)))
+            self.f = lambda x: np.clip(np.asarray(slope, x.dtype) * x + np.asarray(offset, x.dtype), 0, 1)
+        return super()._run(*inputs, **attributes)
+
+
+_Lstm.__name__ = "LSTM"  # the evaluator finds replacements by this name
+
+
+def cut(source: Source, tensor: str | None) -> ModelProto:
+    """The file's model with ``tensor`` as its only output; unchanged for None."""
+    if tensor is None:
+        return source.file.model
+    model = ModelProto()
+    model.CopyFrom(source.file.model)
+    del model.graph.output[:]
+    kind = TensorProto.DOUBLE if source.dtype == "float64" else TensorProto.FLOAT
+    model.graph.output.append(helper.make_tensor_value_info(tensor, kind, None))
+    return model
+
+
+def reference(source: Source, tensor: str | None = None) -> Evaluate:
+    """The file by onnx's reference evaluator, in the file's own precision, as the file is batched.
+
+    Args:
+        source: The file.
+        tensor: Read this tensor instead of the output.
+    Raises:
+        ModelError: If the evaluator cannot run the file (when the result is called).
+    """
+    try:
+        session = ReferenceEvaluator(cut(source, tensor), new_ops=[_Lstm])
+    except Exception as error:
+        raise ModelError(f"{source.file.path}: onnx's reference evaluator refuses the file: {type(error).__name__}: {error}") from error
+    return _evaluate(source, lambda batch: session.run(None, {source.input_name: batch})[0])
+
+
+def onnxruntime(source: Source, tensor: str | None = None) -> Evaluate | None:
+    """The file by onnxruntime on one CPU thread, its telemetry off; None where it is not installed or refuses the file."""
+    if importlib.util.find_spec("onnxruntime") is None:
+        return None
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # read once, when the package is imported
+    import onnxruntime as runtime
+
+    options = runtime.SessionOptions()
+    options.log_severity_level = 4
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    try:
+        session = runtime.InferenceSession(cut(source, tensor).SerializeToString(), options, providers=["CPUExecutionProvider"])
+    except Exception:  # a file that it does not support: the reference evaluator stands in
+        return None
+    return _evaluate(source, lambda batch: session.run(None, {source.input_name: batch})[0])
+
+
+def _evaluate(source: Source, run: Callable[[NDArray[Any]], Any]) -> Evaluate:
+    def call(points: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+        rows = np.asarray(points, dtype=source.dtype)
+        try:
+            with np.errstate(all="ignore"):  # sigmoids of large arguments overflow on their way to the right value
+                if source.dynamic:
+                    found = np.asarray(run(rows.reshape(len(rows), *source.file_shape[1:])))
+                    outputs = found.reshape(len(rows), -1) if found.size else found
+                else:
+                    outputs = np.stack([np.asarray(run(row.reshape(source.file_shape))).reshape(-1) for row in rows])
+        except ModelError:
+            raise
+        except Exception as error:
+            raise ModelError(f"{source.file.path}: the source cannot be evaluated: {type(error).__name__}: {error}") from error
+        return np.asarray(outputs, dtype=np.float64)
+
+    return call
+
+
+def evaluators(source: Source, tensor: str | None = None) -> dict[str, Evaluate]:
+    """The best independent evaluator, by name: onnxruntime where it works, else the reference evaluator; one point at a time."""
+    fast = onnxruntime(source, tensor)
+    name, evaluate = ("onnx-reference", reference(source, tensor)) if fast is None else ("onnxruntime", fast)
+
+    def singly(points: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+        return np.concatenate([evaluate(points[i : i + 1]) for i in range(len(points))])
+
+    return {f"{name}-{source.dtype}": singly}

@@ -1,0 +1,85 @@
+"""An ONNX file as a network: read, its head settled, replayed against the file."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+from netassay.models.agreement import INPUTS, Agreement, compare
+from netassay.models.heads import Head, settle
+from netassay.models.onnx_evaluators import evaluators, reference
+from netassay.models.onnx_reader import Source, read_onnx
+from netassay.models.scores import Decision, Meaning
+from netassay.models.torch_network import GraphNetwork, as_function
+from netassay.numerics.box import Box
+
+CHECK_SECONDS = 2.0
+"""How long the replay of a file may take when it is loaded; ``agreement`` has no limit."""
+
+
+def load_onnx(
+    path: str | Path,
+    *,
+    outputs: Meaning | None = None,
+    decision: Decision = Decision.ARGMAX,
+    device: str = "cpu",
+    domain: Box | None = None,
+    check: bool = True,
+) -> GraphNetwork:
+    """Reads an ONNX file and replays random inputs on it and on the network made of it.
+
+    Args:
+        path: The file.
+        outputs, decision: What the outputs mean; see ``heads.settle``.
+        device: Torch device.
+        domain: Valid inputs; unbounded by default, as the file says nothing of them.
+        check: Whether to replay 100 inputs (fewer where they take more than 2 s; a note says how many).
+    Raises:
+        ModelError: If it cannot be read, or deviates from the file by more than 1e-5 of the largest output.
+    """
+    source = read_onnx(path)
+    head = settle(source.graph, outputs, decision)
+    network = _network(source, head, device, domain)
+    if check:
+        found = _compare(source, head, network, network.domain, INPUTS, CHECK_SECONDS).require(network.name)
+        if found.inputs < INPUTS:
+            network.notes = (*network.notes, f"replayed against the file on {found.inputs} random inputs only, as each takes long; `doctor` replays {INPUTS}")
+    return network
+
+
+def _network(source: Source, head: Head, device: str, domain: Box | None) -> GraphNetwork:
+    return GraphNetwork(
+        head.graph,
+        name=Path(source.file.path).name,
+        convention=head.convention,
+        domain=domain,
+        dtype=source.dtype,
+        device=device,
+        originals=partial(evaluators, source, _tensor_before(source, head)),
+        notes=(*source.notes, *head.notes),
+    )
+
+
+def _tensor_before(source: Source, head: Head) -> str | None:
+    """The file's tensor that the graph computes, where it is not the file's output."""
+    if head.removed is None:
+        return None
+    (node,) = [n for n in source.file.graph.node if head.removed in n.output]
+    return str(node.input[0])
+
+
+def _compare(source: Source, head: Head, network: GraphNetwork, domain: Box, inputs: int, seconds: float | None) -> Agreement:
+    evaluate = reference(source, _tensor_before(source, head))
+    return compare(as_function(network), evaluate, domain, name="onnx reference evaluator", inputs=inputs, seconds=seconds)
+
+
+def onnx_agreement(path: str | Path, domain: Box | None = None, *, inputs: int = INPUTS) -> tuple[Source, Agreement]:
+    """The file as read, and how far the network made of it is from the reference evaluator on random inputs of ``domain``.
+
+    Raises:
+        ModelError: If the file cannot be read or evaluated; a deviation is returned, not raised.
+    """
+    source = read_onnx(path)
+    head = settle(source.graph, None)
+    network = _network(source, head, "cpu", domain)
+    return source, _compare(source, head, network, network.domain, inputs, None)

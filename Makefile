@@ -2,7 +2,8 @@
 #
 #   make demo     trains a small network, assesses it, writes a report
 #   make test     all tests            make lint    format, lint, types, layers
-#   make bench    timings              make docs    the site, in site/
+#   make bench    timings, into benchmarks/README.md
+#   make docs     the site, in site/
 #   make clean    removes the environment and caches
 #
 # Variables:
@@ -54,7 +55,7 @@ format: $(VENV)/.installed
 	$(BIN)/ruff check --fix $(CODE)
 
 bench: $(VENV)/.installed
-	@for bench in benchmarks/bench_*.py; do echo "== $$bench"; $(BIN)/python $$bench || exit 1; done
+	$(BIN)/python benchmarks/run.py
 
 docs: $(VENV)/.installed-docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict

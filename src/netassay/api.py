@@ -99,8 +99,11 @@ def reach(
         network: From ``na.load`` or ``na.Network``.
         expression: ``na.Output(k)`` for an output, or a risk for the range of its s(x). Over a box it must be bound.
         region: A box or a ball.
-        method, budget, seed, progress: As for ``radius``.
+        method: As for ``radius``.
+        budget: As for ``radius``.
+        seed: As for ``radius``.
         tolerance: Stop once the range has stopped growing by more than a tenth of this. A stopping rule, no proof.
+        progress: As for ``radius``.
     """
     problem = _problem(_checked(network), expression, region, None)
     return _one(ReachAnswer, Question.REACH, problem, method, budget, seed, progress, tolerance)
@@ -123,8 +126,10 @@ def assess(
         network: From ``na.load`` or ``na.Network``.
         inputs: (N, *input_shape).
         labels: (N,) true labels, where known.
-        risks, norms, questions: What is asked.
+        risks: Command-line forms such as ``"uncertainty:0.1"``, or what ``na.risk`` gives.
+        norms: Norms of the balls.
         radius: The ball for slopes and ranges, for all norms or per norm; the whole domain by default.
+        questions: ``"radius"``, ``"lipschitz"``, ``"reach"``.
         options: method, budget, seed, indices, progress, and what ``na.Ball`` takes (mask, scale, ...).
     """
     _checked(network)

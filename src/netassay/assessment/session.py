@@ -16,7 +16,7 @@ from netassay.results.answer import Question
 from netassay.specs.problem import Problem
 from netassay.specs.property import PropertyStack
 
-CHECKPOINT = 1.3
+CHECKPOINT = 1.5
 """Records are confirmed in float64 each time the queries have grown by this factor."""
 
 FRAMES = 6
@@ -83,7 +83,7 @@ class Session:
     """One batch of problems under one question.
 
     Attributes:
-        centers: s at each centre, float64.
+        centers: s at each centre, float64, evaluated alone as replays are.
         nearest: Distance of each problem's nearest confirmed violation (``radius``), inf where there is none.
     """
 
@@ -109,7 +109,7 @@ class Session:
         self._stack = PropertyStack([p.property for p in self.problems])
         own = self.replayer.network
         self._exact = own if own.dtype == "float64" else (own.in_float64() or own)
-        self.centers = self.exact_values(np.arange(count), np.stack([p.center for p in self.problems]))
+        self.centers = np.array([self.replayer.values(p, p.center[None])[0] for p in self.problems], dtype=np.float64)
         self._next_checkpoint = 0.0
         self._last_progress = 0.0
         self.search.on_step = self._on_step

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from netassay.errors import ModelError
 from netassay.models.network import Network
+from netassay.models.scores import Scale
 from netassay.results.guarantee import Arithmetic
 from netassay.results.witness import Replay, Witness
 from netassay.specs.labelling import risk_class
@@ -23,6 +24,9 @@ from netassay.specs.problem import Problem
 from netassay.specs.regions import Box
 
 Array = NDArray[np.float64]
+
+REMEMBERED = 32
+"""Outputs that a replayer keeps at hand."""
 
 
 @dataclass(frozen=True)
@@ -49,15 +53,27 @@ class Replayer:
         originals = [Engine(name, Arithmetic.FLOAT32, call) for name, call in network.originals().items()]
         self.engines: list[Engine] = [own, *doubles, *originals]
         self.exact = doubles[0] if doubles else own
+        self._remembered: dict[tuple[str, bytes], Array] = {}
 
     def values(self, problem: Problem, points: NDArray[np.floating], engine: Engine | None = None) -> Array:
         """s at points (N, *shape) by one engine (the exact one by default); NaN where the network gives NaN."""
-        outputs = (engine or self.exact).outputs(points)
-        return self._expression(problem, outputs)
+        return self._expression(problem, (engine or self.exact).outputs(points))
 
     def _expression(self, problem: Problem, outputs: Array) -> Array:
         scores = self.network.convention.scores(outputs, problem.property.on)
         return np.asarray(problem.property.values(scores), dtype=np.float64)
+
+    def _outputs(self, point: NDArray[np.floating], engine: Engine) -> Array:
+        """Raw outputs (m,) at one point; the last few are remembered, since centres come again and again."""
+        key = (engine.name, np.ascontiguousarray(point).tobytes())
+        if key not in self._remembered:
+            while len(self._remembered) >= REMEMBERED:
+                self._remembered.pop(next(iter(self._remembered)))
+            self._remembered[key] = engine.outputs(point[None])[0]
+        return self._remembered[key]
+
+    def _value(self, problem: Problem, point: NDArray[np.floating], engine: Engine) -> float:
+        return float(self._expression(problem, self._outputs(point, engine)[None])[0])
 
     def replay(
         self, problem: Problem, point: NDArray[np.floating], bears_out: Callable[[Engine, float, float], bool] | None = None
@@ -72,12 +88,12 @@ class Replayer:
         """
         region = problem.region
         inside = bool(region.contains(np.asarray(point, dtype=np.float64)[None])[0])
-        values = {e.name: float(self.values(problem, point[None], e)[0]) for e in self.engines}
+        values = {e.name: self._value(problem, point, e) for e in self.engines}
         violated = {name: problem.property.is_violated(value) for name, value in values.items()}
         claim = None
         if bears_out is not None:
             center = problem.center.astype(point.dtype)
-            at_center = {e.name: float(self.values(problem, center[None], e)[0]) for e in self.engines}
+            at_center = {e.name: self._value(problem, center, e) for e in self.engines}
             claim = all(bears_out(e, values[e.name], at_center[e.name]) for e in self.engines)
         return Replay(values, inside, violated, claim)
 
@@ -85,19 +101,17 @@ class Replayer:
         """The witness record of a replayed point: outputs, distance, label and risk class."""
         region = problem.region
         exact = np.asarray(point, dtype=np.float64)
-        outputs = self.exact.outputs(point[None])[0]
+        outputs = self._outputs(point, self.exact)
         distance = None if isinstance(region, Box) else float(region.distance(exact[None])[0])
         value = replay.values[self.exact.name]
         label = self._label(outputs)
-        center_label = self._label(self.exact.outputs(problem.center[None])[0])
+        center_label = self._label(self._outputs(problem.center.astype(point.dtype), self.exact))
         risk = risk_class(problem.property, self.network, outputs, center_label, replay.violated[self.exact.name])
         return Witness(np.array(point), outputs, distance, value, label, risk, replay, self._mark(replay))
 
     def _label(self, outputs: Array) -> int | None:
         if not self.network.labels:
             return None
-        from netassay.models.scores import Scale
-
         return int(np.argmax(self.network.convention.scores(outputs, Scale.LOGITS)))
 
     def _mark(self, replay: Replay) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import ModelProto, TensorProto, helper
+from onnx import ModelProto, TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 from onnx.reference.ops.op_lstm import LSTM as ReferenceLstm  # noqa: N811
 
@@ -50,20 +50,42 @@ def cut(source: Source, tensor: str | None) -> ModelProto:
     return model
 
 
-def reference(source: Source, tensor: str | None = None) -> Evaluate:
-    """The file by onnx's reference evaluator, in the file's own precision, as the file is batched.
+def in_double(model: ModelProto) -> ModelProto:
+    """A copy that computes in float64 from the same weights."""
+    double = ModelProto()
+    double.CopyFrom(model)
+    for tensor in double.graph.initializer:
+        _widen(tensor)
+    for node in double.graph.node:
+        for attribute in node.attribute:
+            if attribute.HasField("t"):
+                _widen(attribute.t)
+            elif node.op_type == "Cast" and attribute.name == "to" and attribute.i == TensorProto.FLOAT:
+                attribute.i = TensorProto.DOUBLE
+    return double
+
+
+def _widen(tensor: TensorProto) -> None:
+    if tensor.data_type == TensorProto.FLOAT:
+        tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float64), tensor.name))
+
+
+def reference(source: Source, tensor: str | None = None, *, double: bool = False) -> Evaluate:
+    """The file by onnx's reference evaluator, as the file is batched.
 
     Args:
         source: The file.
         tensor: Read this tensor instead of the output.
+        double: Compute in float64 instead of the file's own precision.
     Raises:
         ModelError: If the evaluator cannot run the file (when the result is called).
     """
     try:
-        session = ReferenceEvaluator(cut(source, tensor), new_ops=[_Lstm])
+        model = cut(source, tensor)
+        session = ReferenceEvaluator(in_double(model) if double else model, new_ops=[_Lstm])
     except Exception as error:
         raise ModelError(f"{source.file.path}: onnx's reference evaluator refuses the file: {type(error).__name__}: {error}") from error
-    return _evaluate(source, lambda batch: session.run(None, {source.input_name: batch})[0])
+    return _evaluate(source, lambda batch: session.run(None, {source.input_name: batch})[0], "float64" if double else source.dtype)
 
 
 def onnxruntime(source: Source, tensor: str | None = None) -> Evaluate | None:
@@ -80,12 +102,12 @@ def onnxruntime(source: Source, tensor: str | None = None) -> Evaluate | None:
         session = runtime.InferenceSession(cut(source, tensor).SerializeToString(), options, providers=["CPUExecutionProvider"])
     except Exception:  # a file that it does not support: the reference evaluator stands in
         return None
-    return _evaluate(source, lambda batch: session.run(None, {source.input_name: batch})[0])
+    return _evaluate(source, lambda batch: session.run(None, {source.input_name: batch})[0], source.dtype)
 
 
-def _evaluate(source: Source, run: Callable[[NDArray[Any]], Any]) -> Evaluate:
+def _evaluate(source: Source, run: Callable[[NDArray[Any]], Any], dtype: str) -> Evaluate:
     def call(points: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
-        rows = np.asarray(points, dtype=source.dtype)
+        rows = np.asarray(points, dtype=dtype)
         try:
             with np.errstate(all="ignore"):  # sigmoids of large arguments overflow on their way to the right value
                 if source.dynamic:

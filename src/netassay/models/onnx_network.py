@@ -7,7 +7,7 @@ from pathlib import Path
 
 from netassay.models.agreement import INPUTS, Agreement, compare
 from netassay.models.heads import Head, settle
-from netassay.models.onnx_evaluators import evaluators, reference
+from netassay.models.onnx_evaluators import Evaluate, evaluators, reference
 from netassay.models.onnx_reader import Source, read_onnx
 from netassay.models.scores import Decision, Meaning
 from netassay.models.torch_network import GraphNetwork, as_function
@@ -42,6 +42,8 @@ def load_onnx(
     network = _network(source, head, device, domain)
     if check:
         found = _compare(source, head, network, network.domain, INPUTS, CHECK_SECONDS).require(network.name)
+        if found.note:
+            network.notes = (*network.notes, found.note)
         if found.inputs < INPUTS:
             network.notes = (*network.notes, f"replayed against the file on {found.inputs} random inputs only, as each takes long; `doctor` replays {INPUTS}")
     return network
@@ -69,8 +71,13 @@ def _tensor_before(source: Source, head: Head) -> str | None:
 
 
 def _compare(source: Source, head: Head, network: GraphNetwork, domain: Box, inputs: int, seconds: float | None) -> Agreement:
-    evaluate = reference(source, _tensor_before(source, head))
-    return compare(as_function(network), evaluate, domain, name="onnx reference evaluator", inputs=inputs, seconds=seconds)
+    tensor = _tensor_before(source, head)
+
+    def in_float64() -> tuple[Evaluate, Evaluate]:
+        return as_function(network.in_float64()), reference(source, tensor, double=True)
+
+    name = "onnx's reference evaluator"
+    return compare(as_function(network), reference(source, tensor), domain, name=name, inputs=inputs, seconds=seconds, in_float64=in_float64)
 
 
 def onnx_agreement(path: str | Path, domain: Box | None = None, *, inputs: int = INPUTS) -> tuple[Source, Agreement]:

@@ -13,7 +13,7 @@ from netassay.falsifiers.base import Objective
 from netassay.falsifiers.registry import METHODS
 from netassay.falsifiers.search import Search
 from netassay.models.network import Network
-from netassay.models.torch_export import from_module
+from netassay.models.torch_module import from_module
 from netassay.numerics.box import Box
 from netassay.numerics.budget import Budget, Clock
 from netassay.specs.risks import parse_risk

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 import netassay as na
-from netassay.models.torch_export import from_module
+from netassay.models.torch_module import from_module
 from netassay.results.answer import LipschitzAnswer
 from report import Row, stopwatch
 

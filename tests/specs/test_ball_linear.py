@@ -207,10 +207,26 @@ def test_what_has_no_minimum_says_so() -> None:
 
 @pytest.mark.parametrize("p", [1, 2, np.inf])
 @pytest.mark.parametrize("size", [1e-160, 1e-308, 5e-324])
-def test_tiny_coefficients_lose_no_soundness(p: float, size: float) -> None:
-    ball = Ball(np.zeros(3), 0.1, p)
+@pytest.mark.parametrize("scale", [1.0, 0.3])
+def test_tiny_coefficients_lose_no_soundness(p: float, size: float, scale: float) -> None:
+    ball = Ball(np.zeros(3), 800.0, p, scale=np.full(3, scale))
     coefficients = np.array([[size, -size, 0.0]])
     _, points = ball.minimise_linear(coefficients)
     bound = Fraction(float(ball.lower_bound_linear(coefficients)[0]))
     assert bound <= exact_value(coefficients[0], points[0])
-    assert bound <= -Fraction(size) * Fraction(0.1)
+    assert bound <= -Fraction(size) * Fraction(800) * Fraction(scale)
+
+
+@pytest.mark.parametrize("p", [0, 1, np.inf])
+@pytest.mark.parametrize(("center", "radius"), [(0.0, 0.7), (1e6, 1e-9)])
+def test_long_sums_are_rounded_outwards(p: float, center: float, radius: float) -> None:
+    """Hundreds of terms of one sign, around 0 (the gain rounds) and around a large centre (the value of the form rounds)."""
+    rng = np.random.default_rng(8)
+    n = 400
+    middle = center * (1 + rng.random(n))
+    ball = Ball(
+        middle, 300 if p == 0 else radius, p, Box(middle - rng.random(n) * 1e-3, middle + rng.random(n) * 1e-3), mask=np.ones(n, dtype=bool)
+    )
+    coefficients = rng.random((60, n))
+    for a, bound in zip(coefficients, ball.lower_bound_linear(coefficients), strict=True):
+        assert Fraction(float(bound)) <= exact_minimum(ball, a)

@@ -106,6 +106,15 @@ def test_a_ball_that_rejection_cannot_sample_is_sampled_inside(p: float) -> None
     assert points.std() > 0.05
 
 
+@pytest.mark.parametrize("p", [1, 2])
+def test_a_centre_in_the_corner_of_its_domain_needs_no_chain(p: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every feature can only rise: mirrored draws of the whole ball are exact, where plain rejection would accept 2**-50."""
+    monkeypatch.setattr(ball_sampling, "gibbs", None)
+    ball = Ball(np.zeros(50), 0.8, p, Box.filled((50,), 0, 1))
+    points = draw(ball, 1000)
+    assert stats.kstest((ball.distance(points) / 0.8) ** 50, "uniform").pvalue > LEVEL
+
+
 def test_l0_draws_uniform_sets_of_exactly_t_groups_and_uniform_values() -> None:
     ball = Ball(np.full(5, 0.5), 2, 0, Box.filled((5,), 0, 1))
     points = draw(ball)

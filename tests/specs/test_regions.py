@@ -103,7 +103,7 @@ def test_fields_are_normalised_read_only_and_independent_of_the_callers_arrays()
     assert ball.center[0, 0] == 0
     assert ball.p is Norm.LINF
     assert not ball.domain.bounded
-    assert not (ball.center.flags.writeable or ball.scale.flags.writeable or ball.mask.flags.writeable)
+    assert not any(array.flags.writeable for array in (ball.center, ball.scale, ball.mask))
     assert ball.summary().scaled
     assert ball.summary().features == 4
     half = ball.with_radius(0.5)
@@ -135,7 +135,7 @@ def test_membership_is_exact_in_real_arithmetic_even_one_rounding_from_the_limit
     units = None if scale is None else np.full(n, scale)
     far = middle + np.array(offsets[:n])
     reached = float(Ball(middle, 1, p, scale=units).distance(far[None])[0])
-    if not 1e-6 < reached:
+    if reached <= 1e-6:
         return
     ball = Ball(middle, reached, p, scale=units)
     point = far.copy()

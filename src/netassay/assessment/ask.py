@@ -19,7 +19,7 @@ from netassay.checking.replay import Replayer, classify
 from netassay.errors import CapabilityError, RegionError
 from netassay.falsifiers.base import Method, Objective
 from netassay.falsifiers.registry import method_entry
-from netassay.falsifiers.search import Search
+from netassay.falsifiers.search import MOST_NUMBERS, MOST_ROWS, Search
 from netassay.models.scores import Scale
 from netassay.numerics.box import Box
 from netassay.numerics.budget import Budget, Clock
@@ -32,7 +32,7 @@ from netassay.specs.problem import Problem
 __all__ = ["Progress", "ask"]
 
 LANES = 32
-"""Points side by side per problem that the memory limit is split for."""
+"""Points side by side per problem: as many problems share a batch as fill it with that."""
 
 
 def ask(
@@ -197,7 +197,8 @@ def _groups(problems: list[Problem], positions: list[int], budget: Budget) -> li
     for i in positions:
         kinds.setdefault(_kind(problems[i]), []).append(i)
     size = int(np.prod(problems[0].network.input_shape)) if problems else 1
-    most = max(1, budget.memory // 4 // (LANES * size * 4 * 4))
+    rows = min(MOST_ROWS, max(512, MOST_NUMBERS // size), budget.memory // 4 // (size * 16))
+    most = max(1, rows // LANES)
     return [members[i : i + most] for members in kinds.values() for i in range(0, len(members), most)]
 
 

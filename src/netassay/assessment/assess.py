@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from netassay.assessment.ask import ask
 from netassay.assessment.session import Progress
 from netassay.checking.replay import Replayer, classify
-from netassay.errors import RegionError
+from netassay.errors import PropertyError, RegionError
 from netassay.models.network import Network
 from netassay.numerics.box import Box
 from netassay.numerics.budget import Budget
@@ -34,6 +34,7 @@ def problems(
     radius: float | None = None,
     domain: Box | None = None,
     indices: Sequence[int] | None = None,
+    skipped: Callable[[int, str], None] | None = None,
     **region: Any,
 ) -> list[Problem]:
     """One problem per input: a ball around it, and the risk bound to what the network says there.
@@ -47,6 +48,8 @@ def problems(
         radius: The ball's radius; None for one that just covers the domain, which then must be bounded.
         domain: Valid inputs; the network's own by default.
         indices: Positions of the inputs in their data set, for reports; 0.. by default.
+        skipped: Told of each input (index, why) that the risk cannot be bound to, such as a target that is the decision
+            already; None to raise instead.
         region: mask, scale, granularity, one_hot, group, as ``Ball`` takes them.
     Raises:
         RegionError: If no radius is given for an unbounded domain.
@@ -59,7 +62,13 @@ def problems(
     for i, (x, y) in enumerate(zip(inputs, outputs, strict=True)):
         reach = covering_radius(x, domain, norm, **region) if radius is None else radius
         ball = Ball(x, reach, norm, domain=domain, **region)
-        prop = risk.bind(network.convention, y)
+        try:
+            prop = risk.bind(network.convention, y)
+        except PropertyError as error:
+            if skipped is None or network.labels <= 2:
+                raise
+            skipped(int(numbers[i]), str(error))
+            continue
         built.append(Problem(network, ball, prop, int(numbers[i]), None if labels is None else int(labels[i])))
     return built
 
@@ -95,6 +104,7 @@ def assess(
     domain: Box | None = None,
     indices: Sequence[int] | None = None,
     progress: Callable[[Progress], None] | None = None,
+    skipped: Callable[[int, str], None] | None = None,
     **region: Any,
 ) -> list[Answer]:
     """Asks every question for every risk, norm and input; all inputs of one (question, risk, norm) share batches.
@@ -108,7 +118,7 @@ def assess(
             limit = radius.get(norm) if isinstance(radius, Mapping) else radius
             for question in questions:
                 reach = None if question is Question.RADIUS and (domain or network.domain).bounded else limit
-                batch = problems(network, inputs, labels, risk=risk, norm=norm, radius=reach, domain=domain, indices=indices, **region)
+                batch = problems(network, inputs, labels, risk=risk, norm=norm, radius=reach, domain=domain, indices=indices, skipped=skipped, **region)
                 answers += ask(question, batch, method=method, budget=budget, seed=seed, progress=progress)
                 if answers and answers[-1].provenance.interrupted:
                     return answers

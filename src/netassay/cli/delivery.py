@@ -19,7 +19,6 @@ from netassay.cli.thresholds import threshold_code
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-    from rich.console import Console
 
     from netassay.results.answer import Answer
 
@@ -56,7 +55,7 @@ def deliver(
         print(json.dumps(content, indent=2, allow_nan=False))
     else:
         print_answers(answers, inputs, options, stored)
-    if options.report is not None:
+    if options.report is not None and answers:
         told = report(answers, inputs, options.report, title=title, command=command_line(), scale=scale)
         print(f"report: {told}", file=sys.stderr if options.json else sys.stdout)
     return exit_code(answers, fail_under)
@@ -71,14 +70,14 @@ def exit_code(answers: Sequence[Answer], fail_under: float | None) -> ExitCode:
 
 def print_answers(answers: Sequence[Answer], inputs: Inputs, options: OutputOptions, stored: Path) -> None:
     """Notes, then the table, then where the witnesses are."""
-    from rich.console import Console
-
     if not options.quiet:
         for note in inputs.notes:
             print(f"note: {note}", file=sys.stderr)
-    console = Console(markup=False, highlight=False)
     for title, members in _by_question(answers).items():
-        _print_table(console, title, members, inputs.data.label_names)
+        print(f"{title}\n")
+        print(_table(members[:ROWS], inputs.data.label_names))
+        if len(members) > ROWS:
+            print(f"and {len(members) - ROWS} more, in the stored answers\n")
     if not options.quiet:
         print(f"answers and witnesses: {stored}")
 
@@ -95,21 +94,36 @@ def _by_question(answers: Sequence[Answer]) -> dict[str, list[Answer]]:
     return groups
 
 
-def _print_table(console: Console, title: str, answers: Sequence[Answer], label_names: Sequence[str]) -> None:
+def _table(answers: Sequence[Answer], label_names: Sequence[str]) -> str:
+    """The answers as lines: with colours and rules on a terminal that is wide enough, else plain."""
+    from netassay.reports.text import plain
+
+    text = plain(answers, label_names=label_names or None)
+    if not sys.stdout.isatty():
+        return text
+    from rich.console import Console
+
+    wide = Console().width >= max(map(len, text.splitlines())) + 2
+    return _ruled(answers, label_names) if wide else text
+
+
+def _ruled(answers: Sequence[Answer], label_names: Sequence[str]) -> str:
     from rich import box
+    from rich.console import Console
     from rich.table import Table
 
     from netassay.reports.text import table
 
-    cells = table(answers[:ROWS], label_names=label_names or None)
-    shown = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    cells = table(answers, label_names=label_names or None)
+    shown = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
     for header, numeric in zip(cells.headers, cells.numeric, strict=True):
-        shown.add_column(header, justify="right" if numeric else "left", overflow="fold")
+        shown.add_column(header, justify="right" if numeric else "left", no_wrap=True)
     for row in cells.rows:
         shown.add_row(*row)
-    console.print(shown)
-    if len(answers) > ROWS:
-        console.print(f"and {len(answers) - ROWS} more, in the stored answers")
+    console = Console(markup=False, highlight=False)
+    with console.capture() as capture:
+        console.print(shown)
+    return capture.get()
 
 
 def command_line() -> str:

@@ -25,7 +25,7 @@ DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback o
 
 
 def demo(
-    queries: QueriesOption = 2000,
+    queries: QueriesOption = 5000,
     seed: SeedOption = 0,
     report: ReportOption = "demo-report",
     json: JsonOption = False,

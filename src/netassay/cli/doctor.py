@@ -14,9 +14,11 @@ import typer
 
 from netassay._version import __version__
 from netassay.cli.exit_codes import ExitCode
+from netassay.cli.tables import aligned
 from netassay.errors import UsageError
 
 REQUIRED = ("numpy", "scipy", "torch", "onnx", "scikit-learn", "matplotlib")
+COLUMNS = ("path", "input_shape", "outputs", "parameters", "opset", "domain", "deviation", "exact", "inputs", "agrees", "operators")
 OPTIONAL = {"onnxruntime": "a second engine that replays witnesses on ONNX models"}
 
 ModelsOption = Annotated[
@@ -38,7 +40,7 @@ def doctor(models: ModelsOption = None, json: JsonOption = False) -> ExitCode:
     else:
         _print_facts(facts)
         _print_models(rows)
-    return ExitCode.VIOLATION if any(row["error"] for row in rows) else ExitCode.OK
+    return ExitCode.OK if all(row["agrees"] for row in rows) else ExitCode.VIOLATION
 
 
 def environment() -> dict[str, Any]:
@@ -74,7 +76,7 @@ def _models(folder: str) -> list[dict[str, Any]]:
 
     if not Path(folder).is_dir():
         raise UsageError(f"--models {folder}: no such folder")
-    rows = [asdict(row) for row in model_table(Path(folder))]
+    rows = [asdict(row) for row in model_table(folder, progress=lambda row: print(row.path, file=sys.stderr))]
     if not rows:
         raise UsageError(f"--models {folder}: no network found below it; expected .onnx files")
     return rows
@@ -92,21 +94,15 @@ def _print_facts(facts: dict[str, Any]) -> None:
 
 
 def _print_models(rows: list[dict[str, Any]]) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
     if not rows:
         return
-    table = Table(title="networks", title_justify="left", box=box.SIMPLE_HEAD)
-    for header in rows[0]:
-        table.add_column(header, overflow="fold")
-    for row in rows:
-        table.add_row(*(_cell(value) for value in row.values()))
-    console = Console(markup=False, highlight=False)
-    console.print(table)
-    failed = sum(bool(row["error"]) for row in rows)
-    console.print(f"{len(rows) - failed} of {len(rows)} networks import and agree with the reference evaluator")
+    headers = [name.replace("_", " ") for name in COLUMNS]
+    numbers = [name.replace("_", " ") for name in ("outputs", "parameters", "opset", "deviation", "exact", "inputs")]
+    print("\n" + aligned(headers, [[_cell(row[name]) for name in COLUMNS] for row in rows], numbers) + "\n")
+    failed = [row for row in rows if not row["agrees"]]
+    for row in failed:
+        print(f"{row['path']}: {row['error'] or 'deviates from the reference evaluator'}")
+    print(f"{len(rows) - len(failed)} of {len(rows)} networks import and agree with the reference evaluator")
 
 
 def _cell(value: Any) -> str:
@@ -114,4 +110,8 @@ def _cell(value: Any) -> str:
         return ""
     if isinstance(value, float):
         return f"{value:.2g}"
-    return " x ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    if isinstance(value, bool):
+        return "yes" if value else "NO"
+    if isinstance(value, tuple):
+        return (" x " if all(isinstance(v, int) for v in value) else ", ").join(map(str, value))
+    return str(value)

@@ -34,6 +34,7 @@ class Agreement:
         source: What the network was compared with.
         exact: The deviation when both compute in float64. Measured only where the first exceeds the tolerance: outputs
             that are small against the numbers they are the difference of carry more float32 rounding.
+        remark: What else the user should know of the comparison.
     """
 
     deviation: float
@@ -41,6 +42,7 @@ class Agreement:
     inputs: int
     source: str
     exact: float | None = None
+    remark: str = ""
 
     @property
     def within(self) -> bool:
@@ -50,15 +52,16 @@ class Agreement:
     @property
     def note(self) -> str:
         """What the user should know of it, if anything."""
-        if self.deviation <= TOLERANCE:
-            return ""
-        return f"float32 rounding alone reaches {self.deviation:.2g} of the largest output ({self.largest:.3g}) in this network; in float64 it agrees with its source to {self.exact:.1g}"
+        if not self.deviation > TOLERANCE:
+            return self.remark
+        share = f"{self.deviation:.2g} of the largest output ({self.largest:.3g})"
+        return f"float32 rounding alone reaches {share} in this network; in float64 it agrees with its source to {self.exact:.1g}"
 
     def require(self, name: str) -> Agreement:
         """Itself; raises ModelError if the two are too far apart."""
         if not self.within:
             raise ModelError(
-                f"{name}: read as an operator graph it deviates from its source ({self.source}) by {self.deviation:.3g} of the largest output "
+                f"{name}: read as an operator graph it deviates from {self.source} by {self.deviation:.3g} of the largest output "
                 f"({self.largest:.3g}) on {self.inputs} random inputs; {TOLERANCE:g} is allowed. Please report the model."
             )
         return self

@@ -10,7 +10,7 @@ batches against the source (``agreement``) finds sources that are not the same r
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -25,7 +25,7 @@ from netassay.models.graph import Graph
 from netassay.models.operators import Operator, Shape
 
 Array = NDArray[Any]
-PAIRS: dict[str, type[Operator]] = {
+PAIRS: dict[str, Callable[[], Operator]] = {
     "add": operators.Add,
     "sub": operators.Sub,
     "mul": nonlinear.Mul,
@@ -231,7 +231,9 @@ class Assembler:
 
     def pad(self, value: Value, begins: Sequence[int], ends: Sequence[int], *, mode: str = "constant", fill: float = 0.0) -> Value:
         """Pads full axes; ``reflect`` and ``edge`` become gathers, negative amounts cut."""
-        cuts = {i: (max(-b, 0), n - max(-e, 0), 1) for i, (n, b, e) in enumerate(zip(value.shape, begins, ends, strict=True)) if min(b, e) < 0}
+        cuts = {
+            i: (max(-b, 0), n - max(-e, 0), 1) for i, (n, b, e) in enumerate(zip(value.shape, begins, ends, strict=True)) if min(b, e) < 0
+        }
         value = self.slice(value, cuts) if cuts else value
         begins, ends = [max(b, 0) for b in begins], [max(e, 0) for e in ends]
         if value.batch is not None and (begins[value.batch] or ends[value.batch]):
@@ -382,7 +384,7 @@ class Assembler:
             batch = None if batch in full else batch - sum(a < batch for a in full)
         if not sample:
             return Value(value.ref, shape, batch)
-        table = {"sum": operators.Sum, "mean": operators.Mean, "max": nonlinear.ReduceMax}
+        table: dict[str, Callable[[Shape, bool], Operator]] = {"sum": operators.Sum, "mean": operators.Mean, "max": nonlinear.ReduceMax}
         return self.emit(table[kind](sample, keep), value, shape=shape, batch=batch)
 
     def softmax(self, value: Value, axis: int, *, log: bool = False) -> Value:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from math import prod
 from typing import Any
 
@@ -102,7 +103,15 @@ def _convolution(c: Call) -> Value:
     else:
         begins = ends = c.integers("padding", axes)
     return windowed.convolution(
-        c.assembler, c.value("input"), weight, c.weight("bias"), strides=strides, begins=begins, ends=ends, dilations=dilations, groups=c["groups"]
+        c.assembler,
+        c.value("input"),
+        weight,
+        c.weight("bias"),
+        strides=strides,
+        begins=begins,
+        ends=ends,
+        dilations=dilations,
+        groups=c["groups"],
     )
 
 
@@ -265,7 +274,7 @@ def _stack(c: Call) -> Value:
 
 def _pieces(c: Call, lengths: list[int], axis: int) -> list[Value]:
     starts = np.concatenate([[0], np.cumsum(lengths)]).astype(int).tolist()
-    return [c.assembler.slice(c.value(), {axis: (a, b, 1)}) for a, b in zip(starts[:-1], starts[1:], strict=True)]
+    return [c.assembler.slice(c.value(), {axis: (a, b, 1)}) for a, b in pairwise(starts)]
 
 
 def _chunk(c: Call) -> list[Value]:
@@ -381,7 +390,7 @@ def _attention(c: Call) -> Value:
 
 def _lstm(c: Call) -> list[Any]:
     """Output (time, batch, directions * h) and last hidden states; the last cell states are not known."""
-    value: Operand = c.assembler.transpose(c.value("input"), [1, 0, 2]) if c["batch_first"] else c.value("input")
+    value = c.assembler.transpose(c.value("input"), [1, 0, 2]) if c["batch_first"] else c.value("input")
     hidden, cell = (as_array(h) for h in c["hx"])
     directions = 2 if c["bidirectional"] else 1
     per = 4 if c["has_biases"] else 2

@@ -65,7 +65,7 @@ class BlackBox(Network):
     ) -> None:
         if takes not in ("numpy", "torch"):
             raise UsageError(f"a black box takes 'numpy' or 'torch'; got {takes!r}")
-        label = name or getattr(function, "__name__", type(function).__name__)
+        label = name or str(getattr(function, "__name__", type(function).__name__))
         self._function = function
         self._takes = takes
         self._has_float64 = float64
@@ -76,9 +76,19 @@ class BlackBox(Network):
             raise ModelError(f"{label}: outputs {meaning} mean one number per input; the function gives {size}")
         convention = OutputConvention(meaning, decision)
         sha = _identity(function, identity, domain.shape, convention)
-        weak = () if identity is not None else ("the model's identity is the function's name and source only; give `identity` to tell versions apart",)
+        weak = (
+            ()
+            if identity is not None
+            else ("the model's identity is the function's name and source only; give `identity` to tell versions apart",)
+        )
         super().__init__(
-            name=label, domain=domain, output_size=size, convention=convention, sha256=sha, device=device, notes=(*notes, "black box: no gradient, no proof", *weak)
+            name=label,
+            domain=domain,
+            output_size=size,
+            convention=convention,
+            sha256=sha,
+            device=device,
+            notes=(*notes, "black box: no gradient, no proof", *weak),
         )
 
     @property
@@ -121,7 +131,9 @@ def _checked(found: Any, rows: int, label: str) -> NDArray[np.floating[Any]] | T
     except Exception as error:
         raise ModelError(f"{label} returned {type(found).__name__}, which is no array: {error}") from error
     if outputs.dtype.kind != "f":
-        raise ModelError(f"{label} returned numbers of type {outputs.dtype}; expected floating-point scores, probabilities or values (not labels)")
+        raise ModelError(
+            f"{label} returned numbers of type {outputs.dtype}; expected floating-point scores, probabilities or values (not labels)"
+        )
     if outputs.ndim == 0 or outputs.shape[0] != rows or outputs.size == 0:
         raise ModelError(f"{label} returned shape {outputs.shape} for a batch of {rows}; expected one row per input")
     flat = np.array(outputs.reshape(rows, prod(outputs.shape[1:])))

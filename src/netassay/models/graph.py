@@ -148,9 +148,13 @@ def _check_numbers(operator: Operator, label: str) -> None:
         if isinstance(value, np.ndarray):
             kinds = "i" if isinstance(operator, Gather) else "f"
             if value.dtype.kind not in kinds:
-                raise ModelError(f"{label}: {field.name} has dtype {value.dtype}; expected {'integers' if kinds == 'i' else 'floating point'}")
+                raise ModelError(
+                    f"{label}: {field.name} has dtype {value.dtype}; expected {'integers' if kinds == 'i' else 'floating point'}"
+                )
             if not np.isfinite(value).all():
                 bad = int((~np.isfinite(value)).sum())
-                raise ModelError(f"{label}: {bad} of {value.size} numbers in {field.name} are NaN or infinite; nothing can be measured with them")
+                raise ModelError(
+                    f"{label}: {bad} of {value.size} numbers in {field.name} are NaN or infinite; nothing can be measured with them"
+                )
         elif isinstance(value, float) and (isnan(value) or (np.isinf(value) and not isinstance(operator, Clip))):
             raise ModelError(f"{label}: {field.name} is {value}; expected a finite number")

@@ -47,7 +47,12 @@ def settle(graph: Graph, outputs: Meaning | None, decision: Decision = Decision.
     if last is not None and outputs in (None, Meaning.LOGITS, Meaning.PROBABILITIES) and _is_final_softmax(graph, last):
         note = "the model ends in a softmax: it gives probabilities; its logits are recovered"
         return Head(_without(graph, last), OutputConvention(Meaning.LOGITS, decision), graph.nodes[last].name, (note,))
-    if last is not None and size == 1 and outputs in (None, Meaning.BINARY_LOGIT, Meaning.SIGMOID) and isinstance(graph.nodes[last].operator, Sigmoid):
+    if (
+        last is not None
+        and size == 1
+        and outputs in (None, Meaning.BINARY_LOGIT, Meaning.SIGMOID)
+        and isinstance(graph.nodes[last].operator, Sigmoid)
+    ):
         note = "the model ends in a single sigmoid: two labels; its logit is recovered"
         return Head(_without(graph, last), OutputConvention(Meaning.BINARY_LOGIT, decision), graph.nodes[last].name, (note,))
     notes: tuple[str, ...] = ()
@@ -66,7 +71,9 @@ def _check(outputs: Meaning | None, size: int) -> None:
     if single and size != 1:
         raise ModelError(f"outputs {outputs} mean one number per input; the model gives {size}")
     if outputs in (Meaning.LOGITS, Meaning.PROBABILITIES) and size == 1:
-        raise ModelError(f"outputs {outputs} mean one score per label; the model gives a single number: say binary-logit, sigmoid or values")
+        raise ModelError(
+            f"outputs {outputs} mean one score per label; the model gives a single number: say binary-logit, sigmoid or values"
+        )
 
 
 def _last(graph: Graph) -> int | None:

@@ -36,7 +36,15 @@ class Network(ABC):
     differentiable: ClassVar[bool]
 
     def __init__(
-        self, *, name: str, domain: Box, output_size: int, convention: OutputConvention, sha256: str, device: str, notes: tuple[str, ...] = ()
+        self,
+        *,
+        name: str,
+        domain: Box,
+        output_size: int,
+        convention: OutputConvention,
+        sha256: str,
+        device: str,
+        notes: tuple[str, ...] = (),
     ) -> None:
         self.name = name
         self.domain = domain

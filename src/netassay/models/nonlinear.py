@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from netassay.models.operators import Operator, Shape, ShapeError, Weights, window_counts, broadcast, reduced
+from netassay.models.operators import Operator, Shape, ShapeError, Weights, broadcast, reduced, window_counts
 
 
 @dataclass(frozen=True, eq=False)

@@ -20,19 +20,27 @@ Evaluate = Callable[[NDArray[np.floating[Any]]], NDArray[np.float64]]
 """Points (N, *input_shape) to raw outputs (N, m)."""
 
 
-class _Lstm(ReferenceLstm):  # type: ignore[misc]
+class _Lstm(ReferenceLstm):
     """The reference LSTM with the gate function that the node asks for; onnx's own always takes the sigmoid."""
 
     op_domain = ""
+    _hard: tuple[float, float] | None = None
+
+    def f(self, x: NDArray[Any]) -> NDArray[Any]:
+        """The gates' activation."""
+        if self._hard is None:
+            return np.asarray(super().f(x))
+        slope, offset = (np.asarray(v, x.dtype) for v in self._hard)
+        return np.asarray(np.clip(slope * x + offset, 0, 1))
 
     def _run(self, *inputs: Any, **attributes: Any) -> Any:
         names = [a.lower() for a in attributes.get("activations") or []]
         if len(set(zip(names[::3], names[1::3], names[2::3], strict=True))) > 1:
             raise ModelError("the reference evaluator computes both directions of an LSTM with one set of activations")
         if names and names[0] == "hardsigmoid":
-            slope, offset = (((attributes.get(k) or [])[:1] or [d])[0] for k, d in (("activation_alpha", 0.2), ("activation_beta", 0.5)))
-            self.f = lambda x: np.clip(np.asarray(slope, x.dtype) * x + np.asarray(offset, x.dtype), 0, 1)
-        return super()._run(*inputs, **attributes)
+            slopes, offsets = (list(attributes.get(key) or []) for key in ("activation_alpha", "activation_beta"))
+            self._hard = (slopes[0] if slopes else 0.2, offsets[0] if offsets else 0.5)
+        return super()._run(*inputs, **attributes)  # type: ignore[no-untyped-call]
 
 
 _Lstm.__name__ = "LSTM"  # the evaluator finds replacements by this name
@@ -85,7 +93,11 @@ def reference(source: Source, tensor: str | None = None, *, double: bool = False
         session = ReferenceEvaluator(in_double(model) if double else model, new_ops=[_Lstm])
     except Exception as error:
         raise ModelError(f"{source.file.path}: onnx's reference evaluator refuses the file: {type(error).__name__}: {error}") from error
-    return _evaluate(source, lambda batch: session.run(None, {source.input_name: batch})[0], "float64" if double else source.dtype)
+    return _evaluate(source, lambda batch: _first(session.run(None, {source.input_name: batch})), "float64" if double else source.dtype)
+
+
+def _first(results: Any) -> Any:
+    return results[0]
 
 
 def onnxruntime(source: Source, tensor: str | None = None) -> Evaluate | None:
@@ -93,7 +105,7 @@ def onnxruntime(source: Source, tensor: str | None = None) -> Evaluate | None:
     if importlib.util.find_spec("onnxruntime") is None:
         return None
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # read once, when the package is imported
-    import onnxruntime as runtime
+    import onnxruntime as runtime  # type: ignore[import-untyped]
 
     options = runtime.SessionOptions()
     options.log_severity_level = 4
@@ -102,7 +114,7 @@ def onnxruntime(source: Source, tensor: str | None = None) -> Evaluate | None:
         session = runtime.InferenceSession(cut(source, tensor).SerializeToString(), options, providers=["CPUExecutionProvider"])
     except Exception:  # a file that it does not support: the reference evaluator stands in
         return None
-    return _evaluate(source, lambda batch: session.run(None, {source.input_name: batch})[0], source.dtype)
+    return _evaluate(source, lambda batch: _first(session.run(None, {source.input_name: batch})), source.dtype)
 
 
 def _evaluate(source: Source, run: Callable[[NDArray[Any]], Any], dtype: str) -> Evaluate:

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import onnx
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper, version_converter
 
@@ -94,7 +94,9 @@ def _check_structure(file: Path, model: ModelProto) -> None:
     if len(model.graph.node) > MAX_NODES:
         raise ModelError(f"{file}: {len(model.graph.node)} nodes are more than the limit of {MAX_NODES}")
     if model.functions:
-        raise ModelError(f"{file}: it defines functions of its own ({model.functions[0].name}, ...); inline them first, for instance with onnx.inliner")
+        raise ModelError(
+            f"{file}: it defines functions of its own ({model.functions[0].name}, ...); inline them first, for instance with onnx.inliner"
+        )
     if model.graph.sparse_initializer:
         raise ModelError(f"{file}: sparse initialisers are not supported; store them as dense tensors")
 
@@ -124,7 +126,9 @@ def _load_external(file: Path, owner: str, tensor: TensorProto, remaining: int) 
     offset, length = (_count(file, owner, entries, key, default) for key, default in (("offset", 0), ("length", expected)))
     available = source.stat().st_size - offset
     if length != expected or length > available:
-        raise ModelError(f"{file}: {owner} declares {expected} bytes; its external data has {min(length, max(available, 0))} ({source.name})")
+        raise ModelError(
+            f"{file}: {owner} declares {expected} bytes; its external data has {min(length, max(available, 0))} ({source.name})"
+        )
     if length > remaining:
         raise ModelError(f"{file}: with its external data the model is larger than the limit")
     with source.open("rb") as stream:
@@ -162,7 +166,7 @@ def _declared_bytes(file: Path, owner: str, tensor: TensorProto) -> int:
         width = np.dtype(helper.tensor_dtype_to_np_dtype(tensor.data_type)).itemsize
     except (KeyError, TypeError) as error:
         raise ModelError(f"{file}: {owner} has the unknown data type {tensor.data_type}") from error
-    return prod(tensor.dims) * width
+    return int(prod(tensor.dims) * width)
 
 
 def _check_tensor(file: Path, owner: str, tensor: TensorProto) -> None:

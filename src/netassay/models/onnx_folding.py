@@ -15,11 +15,17 @@ from netassay.models.onnx_file import attributes_of, node_label
 
 Array = NDArray[Any]
 
+# fmt: off
 FOLDABLE = frozenset(
-    "Abs Add And Cast Ceil Concat Constant ConstantOfShape Div Equal Erf Exp Expand Flatten Floor Gather Greater Identity Less Log MatMul Max Min "
-    "Mod Mul Neg Not Or Pow Range Reciprocal ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum Reshape Round Shape Sigmoid Sign Size "
-    "Slice Split Sqrt Squeeze Sub Tanh Tile Transpose Unsqueeze Where".split()
+    {
+        "Abs", "Add", "And", "Cast", "Ceil", "Concat", "Constant", "ConstantOfShape", "Div", "Equal", "Erf", "Exp", "Expand",
+        "Flatten", "Floor", "Gather", "Greater", "Identity", "Less", "Log", "MatMul", "Max", "Min", "Mod", "Mul", "Neg", "Not",
+        "Or", "Pow", "Range", "Reciprocal", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceProd", "ReduceSum", "Reshape",
+        "Round", "Shape", "Sigmoid", "Sign", "Size", "Slice", "Split", "Sqrt", "Squeeze", "Sub", "Tanh", "Tile", "Transpose",
+        "Unsqueeze", "Where",
+    }
 )
+# fmt: on
 """Operators that are computed while reading; onnx's reference evaluator runs them, one node at a time."""
 
 LIMIT = 64 * 1024**2
@@ -47,7 +53,9 @@ def fold(node: NodeProto, inputs: dict[str, Array], opset: int) -> list[Array]:
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)])
         made = dict(zip(names, ReferenceEvaluator(model).run(None, inputs), strict=True))
     except Exception as error:
-        raise ModelError(f"node {node_label(node)!r} ({node.op_type}): its constants cannot be computed: {type(error).__name__}: {error}") from error
+        raise ModelError(
+            f"node {node_label(node)!r} ({node.op_type}): its constants cannot be computed: {type(error).__name__}: {error}"
+        ) from error
     return [np.asarray(made[n]) if n else np.zeros(0) for n in node.output]
 
 
@@ -57,18 +65,18 @@ def _result_size(node: NodeProto, inputs: list[Array]) -> int:
     if not inputs:
         return 0
     if kind == "ConstantOfShape":
-        return prod(max(int(n), 0) for n in inputs[0].reshape(-1))
+        return int(prod(max(int(n), 0) for n in inputs[0].reshape(-1)))
     if kind in ("Expand", "Tile") and len(inputs) > 1:
-        return inputs[0].size * prod(max(int(n), 1) for n in inputs[1].reshape(-1))
+        return int(inputs[0].size) * prod(max(int(n), 1) for n in inputs[1].reshape(-1))
     if kind == "Range" and len(inputs) == 3:
         first, last, step = (float(a.reshape(-1)[0]) for a in inputs)
         return LIMIT + 1 if step == 0 or not np.isfinite((last - first) / step) else int(abs((last - first) / step))
     if kind == "Gather" and len(inputs) > 1 and inputs[0].ndim:
         axis = int(attributes_of(node).get("axis", 0)) % inputs[0].ndim
-        return inputs[0].size // max(inputs[0].shape[axis], 1) * inputs[1].size
+        return int(inputs[0].size // max(inputs[0].shape[axis], 1) * inputs[1].size)
     if kind == "MatMul" and len(inputs) > 1 and min(a.ndim for a in inputs) > 0:
-        return inputs[0].size // max(inputs[0].shape[-1], 1) * inputs[1].size
+        return int(inputs[0].size // max(inputs[0].shape[-1], 1) * inputs[1].size)
     shapes = [a.shape for a in inputs]
     rank = max(len(s) for s in shapes)
     together = prod(max((s[-i] for s in shapes if i <= len(s)), default=1) for i in range(1, rank + 1))
-    return max(together, sum(a.size for a in inputs)) if kind == "Concat" else together
+    return int(max(together, sum(a.size for a in inputs)) if kind == "Concat" else together)

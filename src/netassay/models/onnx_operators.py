@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from math import prod
 from typing import Any
 
@@ -30,18 +31,22 @@ def _operand(c: Context, position: int) -> Operand:
     return c.value(position) if found is None else found
 
 
-def _many(kind: str) -> Handler:
-    def handle(c: Context) -> Operand:
-        result = _operand(c, 0)
-        for position in range(1, len(c.inputs)):
-            result = c.assembler.pair(kind, result, _operand(c, position))
-        return result
+def _folded(c: Context, kind: str) -> Operand:
+    """All inputs, one after the other."""
+    values = [i for i in range(len(c.inputs)) if isinstance(c.inputs[i], Value)]
+    order = values[:1] + [i for i in range(len(c.inputs)) if i != values[0]]
+    result = _operand(c, order[0])
+    for position in order[1:]:
+        result = c.assembler.pair(kind, result, _operand(c, position))
+    return result
 
-    return handle
+
+def _many(kind: str) -> Handler:
+    return lambda c: _folded(c, kind)
 
 
 def _mean(c: Context) -> Operand:
-    total = _many("add")(c)
+    total = _folded(c, "add")
     return c.assembler.pair("div", total, np.asarray(float(len(c.inputs)), dtype=np.float32))
 
 
@@ -165,7 +170,7 @@ def _split(c: Context) -> list[Operand]:
     even = -(-size // count)
     lengths = c.integers("split", 1) or [min(even, size - i * even) for i in range(count)]
     starts = np.concatenate([[0], np.cumsum(lengths)]).astype(int).tolist()
-    return [c.assembler.slice(c.value(), {axis: (a, b, 1)}) for a, b in zip(starts[:-1], starts[1:], strict=True)]
+    return [c.assembler.slice(c.value(), {axis: (a, b, 1)}) for a, b in pairwise(starts)]
 
 
 def _expand(c: Context) -> Operand:
@@ -180,7 +185,9 @@ def _pad(c: Context) -> Operand:
     for position, axis in enumerate(axes):
         begins[axis], ends[axis] = pads[position], pads[position + len(axes)]
     fill = c.constant(2, default=c.attributes.get("value", 0.0))
-    return c.assembler.pad(c.value(), begins, ends, mode=c.attributes.get("mode", "constant"), fill=0.0 if fill is None else float(fill.reshape(-1)[0]))
+    return c.assembler.pad(
+        c.value(), begins, ends, mode=c.attributes.get("mode", "constant"), fill=0.0 if fill is None else float(fill.reshape(-1)[0])
+    )
 
 
 def _reduce(kind: str) -> Handler:
@@ -225,7 +232,9 @@ def _gemm(c: Context) -> Operand:
         product = c.assembler.pair("mul", product, np.asarray(alpha, dtype=np.float32))
     if bias is None:
         return product
-    scaled = bias if beta == 1.0 else c.assembler.scaled(bias, beta) if isinstance(bias, Value) else bias * np.asarray(beta, dtype=bias.dtype)
+    scaled = (
+        bias if beta == 1.0 else c.assembler.scaled(bias, beta) if isinstance(bias, Value) else bias * np.asarray(beta, dtype=bias.dtype)
+    )
     return c.assembler.pair("add", product, scaled)
 
 
@@ -259,7 +268,9 @@ def _transposed_convolution(c: Context) -> Operand:
         raise c.refuse("output_shape and auto_pad are not supported; write the padding as pads")
     window = _window(c, weight.shape[2:], c.value().shape[2:])
     extra = tuple(c.attributes.get("output_padding", (0,) * (weight.ndim - 2)))
-    return windowed.transposed_convolution(c.assembler, c.value(), weight, c.constant(2), extra=extra, groups=c.attributes.get("group", 1), **window)
+    return windowed.transposed_convolution(
+        c.assembler, c.value(), weight, c.constant(2), extra=extra, groups=c.attributes.get("group", 1), **window
+    )
 
 
 def _max_pool(c: Context) -> list[Operand]:
@@ -271,10 +282,18 @@ def _max_pool(c: Context) -> list[Operand]:
 def _average_pool(c: Context) -> Operand:
     kernel = tuple(c.attributes["kernel_shape"])
     window = _window(c, kernel, c.value().shape[2:])
-    if any(d != 1 for d in window.pop("dilations")):
+    if any(d != 1 for d in window["dilations"]):
         raise c.refuse("dilated average pooling is not supported")
-    counted = bool(c.attributes.get("count_include_pad", 0))
-    return windowed.average_pool(c.assembler, c.value(), kernel, ceil=bool(c.attributes.get("ceil_mode", 0)), count_padding=counted, **window)
+    return windowed.average_pool(
+        c.assembler,
+        c.value(),
+        kernel,
+        strides=window["strides"],
+        begins=window["begins"],
+        ends=window["ends"],
+        ceil=bool(c.attributes.get("ceil_mode", 0)),
+        count_padding=bool(c.attributes.get("count_include_pad", 0)),
+    )
 
 
 def _global(kind: str) -> Handler:
@@ -330,9 +349,9 @@ def _lstm_layers(c: Context) -> list[nonlinear.Lstm]:
     layers = []
     for d, reverse in enumerate(backwards):
         both = bias[d, : 4 * size] + bias[d, 4 * size :]
-        matrices = [_gates(part, size) for part in (weights[d], recurrent[d], both)]
-        start = hidden[d].reshape(-1), cell[d].reshape(-1)
-        layers.append(nonlinear.Lstm(*matrices, *start, reverse=reverse, hard_sigmoid=_gate_function(c, d)))
+        w, r, b = (_gates(part, size) for part in (weights[d], recurrent[d], both))
+        start, kept = hidden[d].reshape(-1), cell[d].reshape(-1)
+        layers.append(nonlinear.Lstm(w, r, b, start, kept, reverse=reverse, hard_sigmoid=_gate_function(c, d)))
     return layers
 
 

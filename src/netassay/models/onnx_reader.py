@@ -19,6 +19,7 @@ from netassay.models.onnx_file import LIMIT, OnnxFile, array_of, attributes_of, 
 from netassay.models.onnx_folding import FOLDABLE, fold
 from netassay.models.operators import Shape
 
+
 @dataclass(frozen=True)
 class Source:
     """An ONNX file read as a graph.
@@ -80,7 +81,9 @@ class Context:
         if found is None:
             return None if default is None else np.asarray(default)
         if isinstance(found, Value):
-            raise UnsupportedOperatorError(f"{self.label}: input {position} ({self.node.input[position]!r}) depends on the network's input; expected a constant")
+            raise UnsupportedOperatorError(
+                f"{self.label}: input {position} ({self.node.input[position]!r}) depends on the network's input; expected a constant"
+            )
         return found
 
     def weight(self, position: int) -> NDArray[Any]:
@@ -142,7 +145,9 @@ class _Reader:
             kind = helper.tensor_dtype_to_string(tensor.elem_type) if tensor.elem_type else "no type"
             raise ModelError(f"{self.file.path}: the input {given.name!r} has {kind}; expected float32 or float64 numbers")
         if not tensor.HasField("shape") or not tensor.shape.dim:
-            raise ModelError(f"{self.file.path}: the input {given.name!r} declares no shape; fix it in the file, for instance with onnx.tools.update_model_dims")
+            raise ModelError(
+                f"{self.file.path}: the input {given.name!r} declares no shape; set it, for instance with onnx.tools.update_model_dims"
+            )
         lengths = [d.dim_value if d.HasField("dim_value") and d.dim_value > 0 else None for d in tensor.shape.dim]
         if any(n is None for n in lengths[1:]):
             came = [d.dim_value or d.dim_param or "?" for d in tensor.shape.dim]
@@ -156,7 +161,9 @@ class _Reader:
 
         label = node_label(node)
         if node.domain not in ("", "ai.onnx"):
-            raise UnsupportedOperatorError(f"node {label!r}: operator {node.op_type} of the domain {node.domain!r} is unknown; known: {_known(HANDLERS)}")
+            raise UnsupportedOperatorError(
+                f"node {label!r}: operator {node.op_type} of the domain {node.domain!r} is unknown; known: {_known(HANDLERS)}"
+            )
         if any(name and name not in self.values for name in node.input):
             missing = [name for name in node.input if name and name not in self.values]
             raise ModelError(f"{self.file.path}: node {label!r} reads {missing[0]!r}, which nothing before it computes")

@@ -37,6 +37,14 @@ class Operator(ABC):
     arity: ClassVar[int | None] = 1
     linear: ClassVar[bool] = False
 
+    def __post_init__(self) -> None:
+        """Makes constants read-only arrays, numbers without axes included."""
+        for field in fields(self):
+            if field.type in ("Weights", "NDArray[np.int64]"):
+                array = np.asarray(getattr(self, field.name)).view()
+                array.flags.writeable = False
+                object.__setattr__(self, field.name, array)
+
     @abstractmethod
     def output_shape(self, *shapes: Shape) -> Shape:
         """Shape of the result for inputs of ``shapes``; raises ShapeError where they do not fit."""

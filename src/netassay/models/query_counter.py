@@ -43,6 +43,8 @@ class QueryCounter:
     def outputs(self, inputs: Tensor) -> Tensor:
         """Raw outputs (N, m) of inputs (N, *shape), in as many calls as memory asks for; keeps gradients.
 
+        With gradients the memory of all calls is held until the caller has gone backwards: ask ``gradient_rows`` at a time.
+
         Raises:
             BudgetSpentError: If the batch would pass the limit; nothing of it is then evaluated or counted.
         """

@@ -25,7 +25,21 @@ FOLD_LIMIT = 64 * 1024**2
 """Largest constant, in numbers, that folding may make."""
 
 ARITHMETIC: dict[Any, Callable[..., Any]] = {
-    f: f for f in (operator.add, operator.sub, operator.mul, operator.floordiv, operator.truediv, operator.mod, operator.neg, operator.eq, operator.ge, operator.gt, operator.le, operator.lt)
+    f: f
+    for f in (
+        operator.add,
+        operator.sub,
+        operator.mul,
+        operator.floordiv,
+        operator.truediv,
+        operator.mod,
+        operator.neg,
+        operator.eq,
+        operator.ge,
+        operator.gt,
+        operator.le,
+        operator.lt,
+    )
 }
 """What programs do with lengths; computed while reading."""
 
@@ -171,7 +185,9 @@ class _Reader:
             self.values[node] = ARITHMETIC[target](*args)
             return
         if not isinstance(target, torch._ops.OpOverload):
-            raise UnsupportedOperatorError(f"call {node.name!r}: {getattr(target, '__name__', target)} is not an ATen operator; known: {_known(HANDLERS)}")
+            raise UnsupportedOperatorError(
+                f"call {node.name!r}: {getattr(target, '__name__', target)} is not an ATen operator; known: {_known(HANDLERS)}"
+            )
         name = target._schema.name.removeprefix("aten::")
         if name in NO_EFFECT:
             return
@@ -262,7 +278,7 @@ def graph_from_module(module: nn.Module, input_shape: Shape) -> Exported:
         try:
             program = _export(module, torch.zeros(1, *input_shape, dtype=dtype, device=device), dynamic=False)
         except Exception as error:
-            raise ModelError(f"torch.export cannot follow this module: {type(error).__name__}: {_first_line(error)}") from error
+            raise ModelError(f"torch.export cannot follow this module: {type(error).__name__}: {first_line(error)}") from error
         dynamic = False
     return Exported(read_program(program), program, dynamic)
 
@@ -287,5 +303,6 @@ def _quiet() -> Iterator[None]:
             logger.disabled = disabled
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """The error's first line of text, shortened."""
     return next((line for line in str(error).splitlines() if line.strip()), "no message")[:300]

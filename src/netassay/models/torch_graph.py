@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,11 @@ from netassay.errors import UnsupportedOperatorError
 from netassay.models.graph import Graph
 from netassay.models.operators import Constant
 from netassay.models.torch_operators import EVALUATORS, Evaluator
+
+
+def without_tf32(inputs: Tensor) -> AbstractContextManager[None]:
+    """While it lasts, convolutions on CUDA use all of float32, whatever the process has set; nothing on other devices."""
+    return torch.backends.cudnn.flags(enabled=True, allow_tf32=False) if inputs.is_cuda else nullcontext()
 
 
 class _Step(nn.Module):
@@ -59,7 +64,7 @@ class GraphModule(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Outputs (N, m) of inputs (N, *input_shape)."""
-        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False) if inputs.is_cuda else nullcontext():
+        with without_tf32(inputs):
             return self._run(inputs)
 
     def _run(self, inputs: Tensor) -> Tensor:

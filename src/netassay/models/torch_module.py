@@ -6,12 +6,13 @@ import copy
 import hashlib
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, fx, nn
+from torch.export import ExportedProgram
 
 from netassay.errors import DataError, ModelError, UsageError
 from netassay.models.agreement import Agreement, compare, random_inputs
@@ -19,7 +20,8 @@ from netassay.models.heads import default_meaning, settle
 from netassay.models.network import Network
 from netassay.models.operators import Shape
 from netassay.models.scores import Decision, Meaning, OutputConvention
-from netassay.models.torch_export import Exported, graph_from_module
+from netassay.models.torch_export import Exported, first_line, graph_from_module, read_program
+from netassay.models.torch_graph import without_tf32
 from netassay.models.torch_network import DTYPES, GraphNetwork, as_function, check_batch, checked_device
 from netassay.numerics.box import Box
 
@@ -41,10 +43,24 @@ class ModuleNetwork(Network):
     differentiable = True
 
     def __init__(
-        self, module: nn.Module, *, name: str, convention: OutputConvention, domain: Box, output_size: int, device: str, notes: tuple[str, ...] = ()
+        self,
+        module: nn.Module,
+        *,
+        name: str,
+        convention: OutputConvention,
+        domain: Box,
+        output_size: int,
+        device: str,
+        notes: tuple[str, ...] = (),
     ) -> None:
         super().__init__(
-            name=name, domain=domain, output_size=output_size, convention=convention, sha256=_module_hash(module, convention), device=device, notes=notes
+            name=name,
+            domain=domain,
+            output_size=output_size,
+            convention=convention,
+            sha256=_module_hash(module, convention),
+            device=device,
+            notes=notes,
         )
         self._module = module
         self._double: nn.Module | None = None
@@ -56,7 +72,8 @@ class ModuleNetwork(Network):
 
     def outputs(self, inputs: Tensor) -> Tensor:
         check_batch(self, inputs)
-        return flat_outputs(self._module(inputs), len(inputs), self.name)
+        with without_tf32(inputs):
+            return flat_outputs(self._module(inputs), len(inputs), self.name)
 
     def in_float64(self) -> ModuleNetwork | None:
         """A float64 copy of the module; None where it does not run in float64."""
@@ -118,14 +135,43 @@ def from_module(
     copied = _evaluation_copy(module, checked_device(device))
     size = _probe(copied, box, label)
     if graph == "never":
-        return _plain(copied, label, box, size, outputs, decision, device, (*notes, "the module itself is evaluated, as asked: verifiers cannot follow it"))
+        return _plain(
+            copied,
+            label,
+            box,
+            size,
+            outputs,
+            decision,
+            device,
+            (*notes, "the module itself is evaluated, as asked: verifiers cannot follow it"),
+        )
     try:
-        return _by_graph(copied, label, box, outputs, decision, device, notes)
+        return _by_graph(copied, graph_from_module(copied, shape), label, box, outputs, decision, device, notes)
     except ModelError as error:
         if graph == "required":
             raise
         why = f"no operator graph ({error}): the module itself is evaluated, and verifiers that need a graph cannot follow it"
         return _plain(copied, label, box, size, outputs, decision, device, (*notes, why))
+
+
+def from_program(
+    program: ExportedProgram,
+    *,
+    name: str,
+    outputs: Meaning | None = None,
+    decision: Decision = Decision.ARGMAX,
+    device: str = "cpu",
+    notes: tuple[str, ...] = (),
+) -> GraphNetwork:
+    """A network from a program of ``torch.export``; the program says its input shape.
+
+    Raises:
+        UnsupportedOperatorError, ModelError: As ``torch_export.read_program``, or if the graph deviates from the program.
+    """
+    graph = read_program(program)
+    module = cast(nn.Module, program.module()).to(checked_device(device))
+    exported = Exported(graph, program, dynamic=True)
+    return _by_graph(module, exported, name, Box.unbounded(graph.input_shape), outputs, decision, device, notes)
 
 
 def _plain(
@@ -136,11 +182,19 @@ def _plain(
 
 
 def _by_graph(
-    module: nn.Module, label: str, box: Box, outputs: Meaning | None, decision: Decision, device: str, notes: tuple[str, ...]
+    module: nn.Module,
+    exported: Exported,
+    label: str,
+    box: Box,
+    outputs: Meaning | None,
+    decision: Decision,
+    device: str,
+    notes: tuple[str, ...],
 ) -> GraphNetwork:
-    exported = graph_from_module(module, box.shape)
     head = settle(exported.graph, outputs, decision)
-    whole = GraphNetwork(exported.graph, name=label, convention=OutputConvention(Meaning.VALUES), domain=box, dtype=module_dtype(module), device=device)
+    whole = GraphNetwork(
+        exported.graph, name=label, convention=OutputConvention(Meaning.VALUES), domain=box, dtype=module_dtype(module), device=device
+    )
     found = module_agreement(whole, module, seconds=CHECK_SECONDS).require(label)
     return GraphNetwork(
         head.graph,
@@ -164,7 +218,9 @@ def module_agreement(network: Network, module: nn.Module, *, inputs: int = 100, 
         return as_function(double), _batched(copy.deepcopy(module).double(), network.device)
 
     source = _batched(module, network.device)
-    return compare(as_function(network), source, network.domain, name="the torch module", inputs=inputs, seconds=seconds, in_float64=in_float64)
+    return compare(
+        as_function(network), source, network.domain, name="the torch module", inputs=inputs, seconds=seconds, in_float64=in_float64
+    )
 
 
 def _originals(module: nn.Module, exported: Exported, removed: str | None) -> Mapping[str, Evaluate]:
@@ -173,9 +229,7 @@ def _originals(module: nn.Module, exported: Exported, removed: str | None) -> Ma
     device = str(next((p.device for p in module.parameters()), torch.device("cpu")))
     if removed is None:
         return {f"torch-module-{dtype}": _singly(module, device)}
-    program = exported.program.module()
-    if not isinstance(program, fx.GraphModule):
-        return {}
+    program: fx.GraphModule = exported.program.module()
     nodes = {n.name: n for n in program.graph.nodes}
     output = next(n for n in program.graph.nodes if n.op == "output")
     if removed not in nodes:
@@ -261,7 +315,7 @@ def _probe(module: nn.Module, box: Box, label: str) -> int:
     except (ModelError, DataError):
         raise
     except Exception as error:
-        raise ModelError(f"{label} fails on a batch of shape {tuple(point.shape)}: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}") from error
+        raise ModelError(f"{label} fails on a batch of shape {tuple(point.shape)}: {type(error).__name__}: {first_line(error)}") from error
 
 
 def _module_hash(module: nn.Module, convention: OutputConvention) -> str:
@@ -279,7 +333,9 @@ def _measured_bytes(module: nn.Module, shape: Shape, dtype: torch.dtype, device:
 
     def count(_module: nn.Module, _inputs: Any, result: Any) -> None:
         nonlocal total
-        total += sum(t.numel() * t.element_size() for t in (result if isinstance(result, tuple | list) else [result]) if isinstance(t, Tensor))
+        total += sum(
+            t.numel() * t.element_size() for t in (result if isinstance(result, tuple | list) else [result]) if isinstance(t, Tensor)
+        )
 
     hooks = [m.register_forward_hook(count) for m in module.modules()]
     try:

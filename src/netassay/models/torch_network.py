@@ -152,14 +152,18 @@ def checked_device(device: str) -> str:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
-        raise UsageError(f"device {device!r} cannot be used: {reason}; known here: cpu{', cuda' if torch.cuda.is_available() else ''}") from error
+        raise UsageError(
+            f"device {device!r} cannot be used: {reason}; known here: cpu{', cuda' if torch.cuda.is_available() else ''}"
+        ) from error
     return device
 
 
 def check_batch(network: Network, inputs: Tensor) -> None:
     """Raises DataError unless ``inputs`` is a batch of the network's inputs."""
     if tuple(inputs.shape[1:]) != network.input_shape or inputs.ndim < 1:
-        raise DataError(f"{network.name}: a batch of shape {tuple(inputs.shape)} came, expected (N, {', '.join(map(str, network.input_shape))})")
+        raise DataError(
+            f"{network.name}: a batch of shape {tuple(inputs.shape)} came, expected (N, {', '.join(map(str, network.input_shape))})"
+        )
 
 
 def _per_feature(given: ArrayLike | None, default: float, shape: Shape, what: str) -> NDArray[np.float64]:
@@ -178,7 +182,9 @@ def _per_feature(given: ArrayLike | None, default: float, shape: Shape, what: st
     raise UsageError(f"{what} has shape {values.shape}; expected 1 number, one per channel or one per feature of inputs of shape {shape}")
 
 
-def _normalised_originals(originals: Callable[[], Mapping[str, Evaluate]], mean: NDArray[np.float64], std: NDArray[np.float64]) -> dict[str, Evaluate]:
+def _normalised_originals(
+    originals: Callable[[], Mapping[str, Evaluate]], mean: NDArray[np.float64], std: NDArray[np.float64]
+) -> dict[str, Evaluate]:
     def normalised(evaluate: Evaluate, points: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
         return evaluate((np.asarray(points, dtype=np.float64) - mean) / std)
 

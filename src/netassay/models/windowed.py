@@ -42,7 +42,16 @@ def _described(assembler: Assembler, value: Value, shape: Shape, operator: opera
 
 
 def convolution(
-    assembler: Assembler, value: Value, weight: Array, bias: Array | None, *, strides: Shape, begins: Shape, ends: Shape, dilations: Shape, groups: int
+    assembler: Assembler,
+    value: Value,
+    weight: Array,
+    bias: Array | None,
+    *,
+    strides: Shape,
+    begins: Shape,
+    ends: Shape,
+    dilations: Shape,
+    groups: int,
 ) -> Value:
     """A convolution of (batch, c, *spatial) with ``weight`` (m, c / groups, *kernel)."""
     value = assembler.rows(value)
@@ -119,7 +128,7 @@ def _cells(size: int, kernel: int, stride: int, begin: int, end: int, full_end: 
     """How many cells of each window along one axis count."""
     starts = np.arange(window_count(size, kernel, stride, 1, begin + full_end)) * stride - begin
     low, high = (-begin, size + end) if count_padding else (0, size)
-    return np.maximum(np.minimum(starts + kernel, high) - np.maximum(starts, low), 0).astype(np.float32)
+    return np.asarray(np.maximum(np.minimum(starts + kernel, high) - np.maximum(starts, low), 0), dtype=np.float32)
 
 
 def adaptive_average(assembler: Assembler, value: Value, sizes: Sequence[int]) -> Value:

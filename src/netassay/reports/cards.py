@@ -190,8 +190,8 @@ def _changes(before: NDArray[np.floating], after: NDArray[np.floating], show: Pr
     rows = tuple(
         Change(
             name=printable(show.feature_name(i, before.shape)),
-            before=f"{old[i]:.6g}",
-            after=f"{new[i]:.6g}",
+            before=f"{old[i]:.5g}",
+            after=f"{new[i]:.5g}",
             change=f"{'+' if change[i] > 0 else ''}{figure(float(change[i]))}",
             scaled="" if scale is None else f"{'+' if change[i] > 0 else ''}{figure(float(change[i] / scale[i]))}",
             share=float(np.sign(change[i]) * size[i] / size[order[0]]),

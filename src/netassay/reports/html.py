@@ -64,6 +64,7 @@ class Page:
     glossary: tuple[tuple[str, str], ...]
     legend: str
     tabular_scale: bool
+    pictures: bool
     data: str = DATA
 
 
@@ -169,6 +170,7 @@ def _page(answers: Sequence[Answer], files: Sequence[Mapping[str, str]], show: P
         glossary=GLOSSARY,
         legend=images.legend().uri,
         tabular_scale=show.scale is not None,
+        pictures=show.image_layout is not None,
     )
 
 

@@ -149,7 +149,7 @@ def trace_plot(traces: Sequence[Trace], *, value_title: str, label: str) -> Mark
     log = last / first > 50
     across = Axis(first if log else 0, last * 1.02, 54, TRACE_WIDTH - 12, log=log)
     up = Axis(low - 0.08 * span, high + 0.08 * span, TRACE_HEIGHT - BOTTOM, 26)
-    parts = svg.vertical_axis(up, across.start, across.end, value_title, count=3)
+    parts = svg.vertical_axis(up, across.start, across.end, value_title, count=4)
     parts += svg.horizontal_axis(across, TRACE_HEIGHT - BOTTOM, 26, "queries" + (" (logarithmic)" if log else ""), count=4)
     for kind, points in series:
         pixels = [(across.at(q), up.at(v)) for q, v in points]

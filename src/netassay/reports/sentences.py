@@ -50,15 +50,15 @@ def _distance(value: float, norm: Norm | None) -> str:
 
 
 def _at(value: float, norm: Norm | None) -> str:
-    return f"with {_changes(value)}" if norm is Norm.L0 else f"at {upper(value)}"
+    return f"with {int(value)}" if norm is Norm.L0 else f"at {upper(value)}"
 
 
 def _changes(value: float) -> str:
-    return f"{int(value)} {'change' if value == 1 else 'changes'} of features or pixels"
+    return f"{int(value)} {'changed feature or pixel' if value == 1 else 'changed features or pixels'}"
 
 
 def _named(answer: Answer) -> str:
-    return "" if answer.index is None else f" (input {answer.index})"
+    return "" if answer.index is None else f" (input\u00a0{answer.index})"
 
 
 def _at_center(group: GroupSummary) -> str:

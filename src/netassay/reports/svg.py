@@ -50,8 +50,10 @@ def _powers(low: float, high: float) -> list[tuple[float, str]]:
 
 def _tick(value: float, step: float) -> str:
     power = math.floor(math.log10(step) + 1e-9)
-    if power < -4 or max(abs(value), step) >= 1e6:
-        return f"{value:.2e}".replace("e+0", "e").replace("e-0", "e-").replace(".00e", "e") if value else "0"
+    if value and (power < -4 or max(abs(value), step) >= 1e6):
+        digits = max(0, math.floor(math.log10(abs(value)) + 1e-9) - power)
+        mantissa, exponent = f"{value:.{digits}e}".split("e")
+        return f"{mantissa}e{int(exponent)}"
     return f"{value:.{max(0, -power)}f}" if value else "0"
 
 

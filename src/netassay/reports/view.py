@@ -16,11 +16,11 @@ from netassay.reports.plots import BracketRow
 from netassay.reports.presentation import Presentation
 from netassay.reports.sentences import brackets, verdicts
 from netassay.reports.tables import Cell, Column, Files, Grid, answers_table, shares_table
-from netassay.reports.wording import BADGES, OUTCOMES, QUESTIONS, norm_name, printable, title_of
+from netassay.reports.wording import OUTCOMES, QUESTIONS, norm_name, printable, title_of
 from netassay.results.answer import Answer, LipschitzAnswer, Outcome, Question, RadiusAnswer, ReachAnswer
 from netassay.results.bracket import Bracket, End
 from netassay.results.guarantee import Guarantee
-from netassay.results.summary import GroupSummary, Interval, summarise_group
+from netassay.results.summary import GroupSummary, Interval, proved_value, summarise_group
 
 MOST_ROWS = 1000
 MOST_BRACKETS = 24
@@ -29,12 +29,10 @@ SIGNS = {End.UPPER: "\u2264 ", End.LOWER: "\u2265 "}
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """One key figure with its guarantee."""
+    """One key figure: what is known of it, each side with its guarantee."""
 
     name: str
-    value: str
-    guarantee: str
-    badge: str
+    sides: tuple[Cell, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +48,6 @@ class Group:
     state_text: str
     sentences: tuple[str, ...]
     tiles: tuple[Tile, ...]
-    treatment: str
     brackets: Markup | None
     brackets_caption: str
     survival: Markup | None
@@ -78,7 +75,6 @@ def group_view(members: Sequence[Answer], ident: str, show: Presentation, files:
         state_text=state_text,
         sentences=tuple(verdicts(members, summary)),
         tiles=tuple(_tiles(summary)),
-        treatment=summary.radius.treatment if summary.radius else "",
         brackets=_bracket_plot(ordered, summary, ident),
         brackets_caption=_bracket_caption(ordered, summary),
         survival=_survival(summary, members),
@@ -108,10 +104,9 @@ def _rest(total: int, most: int, sentence: str) -> str:
 def _expression(members: Sequence[Answer]) -> str:
     texts = list(dict.fromkeys(a.risk.text for a in members))
     first = next((a for a in members if a.index is not None), members[0])
-    scale = f", measured on {printable(first.risk.on)}"
-    if len(texts) == 1 or first.index is None:
-        return f"s(x) = {printable(texts[0])}{scale}"
-    return f"s(x) = {printable(first.risk.text)} (input {first.index}; the others likewise){scale}"
+    kind = "Expression" if isinstance(first, ReachAnswer) else "Property"
+    example = "" if len(texts) == 1 or first.index is None else f" (input {first.index}; the others likewise)"
+    return f"{kind}: {printable(first.risk.text)}{example}, measured on {printable(first.risk.on)}"
 
 
 def _region(members: Sequence[Answer]) -> str:
@@ -140,37 +135,37 @@ def _tiles(group: GroupSummary) -> list[Tile]:
     if group.radius is not None:
         r, whole = group.radius, group.norm is Norm.L0
         capped = f", {r.censored} without a witness counted with the radius searched" if r.censored else ""
-        found = [("Nearest", r.minimum), (f"Median{capped}", r.median), (f"Mean{capped}", r.mean)]
-        return [t for name, i in found for t in _interval_tiles(name, i, End.UPPER, whole=whole and name == "Nearest")]
+        found = [("Smallest radius", r.minimum), (f"Median radius{capped}", r.median), (f"Mean radius{capped}", r.mean)]
+        return [t for name, i in found if (t := _tile(name, i, End.UPPER, whole=whole))]
     if group.slope is not None:
         s = group.slope
-        estimates = _interval_tiles("Smallest d\u2032", s.smallest_d_prime, End.UPPER, estimate=True)
-        return [*_interval_tiles("Steepest Q", s.largest, End.LOWER), *_interval_tiles("Median Q", s.median, End.LOWER), *estimates]
+        slopes = [_tile("Steepest Q", s.largest, End.LOWER), _tile("Median Q", s.median, End.LOWER)]
+        return [t for t in (*slopes, _tile("Smallest d\u2032", s.smallest_d_prime, End.UPPER, estimate=True)) if t]
     if group.range is None:
         return []
     ends = ((("Smallest value"), group.range.minimum, End.UPPER), ("Largest value", group.range.maximum, End.LOWER))
-    return [t for name, interval, end in ends for t in _interval_tiles(name, interval, end)]
+    return [t for name, interval, end in ends if (t := _tile(name, interval, end))]
 
 
-def _interval_tiles(name: str, interval: Interval, attained: End, *, whole: bool = False, estimate: bool = False) -> list[Tile]:
-    tiles = []
-    for end, value in ((End.UPPER, interval.upper), (End.LOWER, interval.lower)):
+def _tile(name: str, interval: Interval, attained: End, *, whole: bool = False, estimate: bool = False) -> Tile | None:
+    sides = []
+    for end, value in ((End.LOWER, interval.lower), (End.UPPER, interval.upper)):
         if value is None:
             continue
         known = Guarantee.PROVED if end is not attained else Guarantee.HEURISTIC if estimate else Guarantee.ATTAINED
         number = str(int(value)) if whole and value == int(value) else upper(value) if end is End.UPPER else lower(value)
-        tiles.append(Tile(name, SIGNS[end] + number, str(known), BADGES[known]))
-    return tiles
+        sides.append(Cell(SIGNS[end] + number, str(known)))
+    return Tile(name, tuple(sides)) if sides else None
 
 
 def _axis_title(members: Sequence[Answer], quantity: str) -> str:
     r = members[0].region
     if quantity == "Q":
-        return f"Q, change of s per unit of {norm_name(r.norm)} distance"
+        return f"Q: change of s per unit of {norm_name(r.norm)} distance"
     if quantity == "s":
         return f"s on {printable(members[0].risk.on)}"
     unit = "changed features or pixels" if r.norm is Norm.L0 else "scaled units" if r.scaled else "input units"
-    return f"radius, {norm_name(r.norm)} ({unit})"
+    return f"Radius, {norm_name(r.norm)} ({unit})"
 
 
 def _plotted(ordered: Sequence[Answer]) -> list[Answer]:
@@ -203,7 +198,9 @@ def _bracket_caption(ordered: Sequence[Answer], group: GroupSummary) -> str:
         Question.LIPSCHITZ: "Dots: steepest slope found. A fading bar has no proved end: the true Q may lie anywhere along it.",
         Question.REACH: "Solid: values reached. Fading ends: nothing is proved beyond them.",
     }[group.question]
-    return " ".join(s for s in (meaning, opened, some, wrong) if s)
+    shown = any(proved_value(s) is not None for a in plotted for b in brackets(a) for s in (b.lower, b.upper))
+    proved = "Green: proved; the true value lies in the grey bar." if shown else ""
+    return " ".join(s for s in (meaning, proved, opened, some, wrong) if s)
 
 
 def _survival(group: GroupSummary, members: Sequence[Answer]) -> Markup | None:
@@ -217,8 +214,10 @@ def _survival_caption(group: GroupSummary) -> str:
     if group.radius is None:
         return ""
     censored = f" {group.radius.censored} inputs have no witness at any radius searched." if group.radius.censored else ""
+    proved = " Green: share proved safe, a lower bound." if group.radius.proved else ""
     return (
-        f"Share of {group.radius.counted} inputs without a witness within the radius: an upper bound on the share that is safe.{censored}"
+        f"Share of {group.radius.counted} inputs without a witness within the radius: an upper bound on the share that is safe."
+        f"{proved}{censored}"
     )
 
 
@@ -229,7 +228,7 @@ def overview(groups: Sequence[GroupSummary], idents: Sequence[str]) -> Grid:
         "All risks at a glance",
         (
             Column("Risk", tuple(Cell(title_of(g), link=f"#{i}") for g, i in zip(groups, idents, strict=True))),
-            Column("Question", tuple(Cell(QUESTIONS[g.question]) for g in groups)),
+            Column("Quantity", tuple(Cell(QUESTIONS[g.question]) for g in groups)),
             Column("Inputs", tuple(Cell(str(n)) for n in counts), numeric=True),
             Column("With witness", tuple(Cell(str(g.witnessed)) for g in groups), numeric=True),
             Column("Misclassified", tuple(Cell(str(g.outcomes[Outcome.MISCLASSIFIED])) for g in groups), numeric=True),
@@ -242,4 +241,5 @@ def _key_figure(group: GroupSummary) -> Cell:
     tiles = _tiles(group)
     if not tiles:
         return Cell(OUTCOMES[Outcome.NO_WITNESS])
-    return Cell(f"{tiles[0].name} {tiles[0].value}", tiles[0].guarantee)
+    main = next((s for s in tiles[0].sides if s.guarantee == Guarantee.ATTAINED), tiles[0].sides[0])
+    return Cell(f"{tiles[0].name} {main.text}", main.guarantee)

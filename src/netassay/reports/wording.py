@@ -5,7 +5,7 @@ from __future__ import annotations
 from netassay.numerics.norms import Norm
 from netassay.results.answer import Outcome, Question
 from netassay.results.guarantee import Guarantee
-from netassay.results.summary import GroupSummary
+from netassay.results.summary import TREATMENT, GroupSummary
 
 RISKS = {
     "robustness": "Robustness",
@@ -14,6 +14,7 @@ RISKS = {
     "uncertainty": "Uncertainty",
     "reachability": "Reachability of a confidence",
     "halfspaces": "Output constraints",
+    "output": "Output",
     "custom": "Custom property",
 }
 
@@ -28,7 +29,7 @@ OUTCOMES = {
 
 QUESTIONS = {
     Question.RADIUS: "maximum safe radius",
-    Question.LIPSCHITZ: "steepest slope Q and Theorem 1 radius d\u2032",
+    Question.LIPSCHITZ: "slope Q and radius d\u2032",
     Question.REACH: "range reached",
 }
 
@@ -80,6 +81,7 @@ GLOSSARY = (
         "s(x)/Q, at most the ball's radius. It is a safe radius only if Q is a proved upper bound. From a Q found by search it "
         "is an estimate: it bounds Theorem 1's d\u2032 from above, and the maximum safe radius on neither side.",
     ),
+    ("Smallest, median and mean radius", TREATMENT),
     ("Misclassified", "The network already decides wrongly at the unchanged input. Such inputs are counted apart and enter no mean."),
     (
         "Marked witness",

@@ -55,7 +55,8 @@ def document(answer: Answer, *, witness_files: Files | None = None) -> Document:
         InconsistentClaimsError: If any number in the answer is NaN.
     """
     files = {} if witness_files is None else witness_files
-    return {"schema": ANSWER_SCHEMA, **_about(answer), **_quantity(answer, files), **_provenance(answer)}
+    found: Document = _encoded({"schema": ANSWER_SCHEMA, **_about(answer), **_quantity(answer, files), **_provenance(answer)})
+    return found
 
 
 def witness_paths(folder: Path | str, answer: Answer) -> dict[str, str]:
@@ -97,13 +98,11 @@ def assessment_document(
     if len(files) != len(answers):
         raise DataError(f"{len(files)} mappings of witness files for {len(answers)} answers; give one per answer, or None")
     results = [document(a, witness_files=f) for a, f in zip(answers, files, strict=True)]
-    return {
-        "schema": ASSESSMENT_SCHEMA,
-        "command": command,
-        "created": created,
-        "results": results,
-        "summary": _encoded(asdict(summarise(answers))),
-    }
+    summary = asdict(summarise(answers))
+    found: Document = _encoded(
+        {"schema": ASSESSMENT_SCHEMA, "command": command, "created": created, "results": results, "summary": summary}
+    )
+    return found
 
 
 def write_document(path: Path | str, content: Document) -> None:
@@ -244,11 +243,16 @@ def _whole(value: int | None) -> int | None:
 
 
 def _encoded(value: Any) -> Any:
-    """Plain data with every float made JSON-safe and every name a plain string."""
+    """Plain data: every float JSON-safe, every name a plain string."""
     if isinstance(value, Mapping):
-        return {str(k): _encoded(v) for k, v in value.items()}
+        return {_text(str(k)): _encoded(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
         return [_encoded(v) for v in value]
     if isinstance(value, str):
-        return str(value)
+        return _text(value)
     return number(value) if isinstance(value, float) else value
+
+
+def _text(value: str) -> str:
+    """Text without half characters (from odd file names), which UTF-8 cannot hold."""
+    return value.encode("utf-8", "replace").decode("utf-8")

@@ -1,1 +1,1 @@
-"""What is asked: regions, properties s(x), the risk table, problems and data sets. Evaluates on numpy or torch arrays, imports numpy only."""
+"""What is asked: regions, properties s(x), the risk table, problems, data sets. Works on numpy and torch arrays, imports numpy only."""

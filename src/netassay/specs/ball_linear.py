@@ -110,10 +110,9 @@ def lower_bounds(geometry: Geometry, coefficients: Array) -> Array:
         caps = np.where(toward > 0, _up(toward / geometry.scale), 0.0)
         weights = np.where(coefficients == 0, 0.0, _up(np.abs(coefficients) * geometry.scale))
         gain = _dual_gain(geometry, weights, caps) * (1 + (geometry.size + 64) * 4 * UNIT_ROUNDOFF)
-        products = coefficients * geometry.center
+        products = coefficients * geometry.center  # the margins, 64 and 8 terms wider than the sums need, cover the two subtractions
         slack = (geometry.size + 8) * 2 * (UNIT_ROUNDOFF * np.sum(np.abs(products), axis=1) + 5e-324)
         bound = np.sum(products, axis=1) - _up(slack) - _up(gain)
-        bound = np.nextafter(np.nextafter(bound, -np.inf), -np.inf)
     usable = np.isfinite(coefficients).all(axis=1) & ~np.isnan(bound) & (bound < np.inf)
     return np.asarray(np.where(usable, bound, -np.inf))
 

@@ -39,9 +39,9 @@ class ConfidenceGap(Property):
         other: l, another label.
         eps: Gap to keep, at least 0.
         case: How l was chosen.
-        on: The scale of f.
+        on: The scale of f, probabilities or logits.
     Raises:
-        PropertyError: If the labels are equal, or label or eps are out of range.
+        PropertyError: If the labels are equal, or label, scale or eps are out of range.
     """
 
     label: int
@@ -56,6 +56,7 @@ class ConfidenceGap(Property):
     def __post_init__(self) -> None:
         object.__setattr__(self, "label", expressions.checked_label(self.label, self.name))
         object.__setattr__(self, "other", expressions.checked_label(self.other, self.name))
+        expressions.checked_scale(self.on, self.name)
         object.__setattr__(self, "eps", expressions.checked_eps(self.eps, self.on, self.name))
         object.__setattr__(self, "case", GapCase(self.case))
         if self.label == self.other:

@@ -143,7 +143,8 @@ def _domain(reference: str, arrays: Mapping[str, Any], shape: tuple[int, ...], s
         box = Box(*corners)
     except RegionError as error:
         raise DataError(f"{reference}: 'lower' and 'upper' give no domain: {error}") from error
-    said.append(f"{reference}: its 'lower' and 'upper' give the input domain")
+    if reference != "digits":
+        said.append(f"{reference}: its 'lower' and 'upper' give the input domain")
     return box
 
 
@@ -152,7 +153,8 @@ def _corner(reference: str, values: NDArray[Any], key: str, shape: tuple[int, ..
         raise DataError(f"{reference}: {key!r} must be real numbers; got dtype {values.dtype}")
     if values.size == 1:
         return np.full(shape, float(values.reshape(())), dtype=np.float64)
-    return _shaped(f"{reference}: {key!r}", values.astype(np.float64)[None], shape)[0][0]
+    rows, _ = _shaped(f"{reference}: {key!r}", values.astype(np.float64)[None], shape)
+    return rows.reshape(shape)
 
 
 def _converted(reference: str, inputs: NDArray[Any], boxes: list[Box], said: list[str]) -> NDArray[np.float64]:

@@ -70,6 +70,13 @@ def on_suffix(on: Scale, default: Scale) -> str:
     return "" if on is default else f"@{on}"
 
 
+def checked_scale(on: Scale, family: str) -> Scale:
+    """A scale on which higher wins: logits or probabilities; raw outputs may be costs, or one output for two labels."""
+    if on not in (Scale.LOGITS, Scale.PROBABILITIES):
+        raise PropertyError(f"{family} compares labels and is measured on {Scale.PROBABILITIES} or {Scale.LOGITS}; got {on}")
+    return on
+
+
 def checked_eps(eps: float, on: Scale, family: str) -> float:
     """A confidence gap as a float: at least 0, and at most 1 between probabilities."""
     value = _number(eps, family)

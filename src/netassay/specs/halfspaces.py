@@ -56,7 +56,7 @@ class OutputHalfspaces(Property):
             object.__setattr__(self, name, value)
 
     def parameters(self) -> Parameters:
-        return {"matrix": self.matrix, "offset": self.offset}
+        return {"matrix": self.matrix.copy(), "offset": self.offset.copy()}
 
     @classmethod
     def expression(cls, scores: Any, parameters: Mapping[str, Any]) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +32,7 @@ class Problem:
     index: int | None = None
     true_label: int | None = None
 
-    @property
+    @cached_property
     def center(self) -> NDArray[np.float64]:
         """The input (model shape), or the midpoint of a box."""
         return np.asarray(self.region.center)

@@ -86,11 +86,12 @@ class Reachability(Property):
         above = expressions.score_of(scores, parameters["label"]) - parameters["threshold"]
         return expressions.poisoned(parameters["sign"] * above, scores)
 
-    @classmethod
-    def guide(cls, logits: Any, parameters: Mapping[str, Any], targets: Any) -> Any | None:
-        """The log-odds of the label, with the sign of s."""
+    def guide(self, logits: Any, parameters: Mapping[str, Any], targets: Any) -> Any | None:  # type: ignore[override]
+        """The log-odds of the label, with the sign of s; None on logits, where s itself does not saturate."""
         del targets
-        return parameters["sign"] * expressions.log_odds(logits, parameters["label"]) if logits.shape[-1] > 1 else None
+        if self.on is not Scale.PROBABILITIES or logits.shape[-1] < 2:
+            return None
+        return parameters["sign"] * expressions.log_odds(logits, parameters["label"])
 
     def is_violated(self, value: float) -> bool:  # type: ignore[override]
         """As ``Property.is_violated``; depends on the direction."""

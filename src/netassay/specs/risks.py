@@ -172,7 +172,7 @@ def _gap(parts: list[str], on: Scale | None, text: str) -> RiskTemplate:
 
 
 def _gap_eps(parts: list[str], on: Scale, text: str) -> float:
-    return expressions.checked_eps(_number(parts[0], text) if parts else 0.0, on, "gap")
+    return expressions.checked_eps(_number(parts[0], text) if parts else 0.0, expressions.checked_scale(on, "gap"), "gap")
 
 
 def _uncertainty(parts: list[str], on: Scale | None, text: str) -> RiskTemplate:
@@ -190,6 +190,8 @@ def _reachability(parts: list[str], on: Scale | None, text: str) -> RiskTemplate
         raise unknown_name("direction of reachability", parts[1], [str(d) for d in Direction])
     scale, direction = on or Scale.PROBABILITIES, Direction(parts[1])
     label = _label_or_own(parts[0], text)
+    if label is None and scale is Scale.OUTPUTS:
+        raise UsageError(f"'own' names a label, not a raw output; give the output's position in {text!r}, or leave out @outputs")
     probe = Reachability(label or 0, _number(parts[2], text), direction, 0.0 if direction is Direction.RISE else None, scale)
     return ReachabilityRisk(text, label, direction, probe.eps, scale)
 

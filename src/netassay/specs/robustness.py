@@ -28,9 +28,9 @@ class Robustness(Property):
     Args:
         label: k, the label to keep, counted from 0.
         eps: Confidence gap to keep, at least 0; with ``eps = 0`` the sign of s is the same on logits and probabilities.
-        on: The scale of f.
+        on: The scale of f, probabilities or logits.
     Raises:
-        PropertyError: If label or eps are out of range.
+        PropertyError: If label, scale or eps are out of range.
     """
 
     label: int
@@ -42,6 +42,7 @@ class Robustness(Property):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "label", expressions.checked_label(self.label, self.name))
+        expressions.checked_scale(self.on, self.name)
         object.__setattr__(self, "eps", expressions.checked_eps(self.eps, self.on, self.name))
 
     @classmethod

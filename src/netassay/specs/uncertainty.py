@@ -66,8 +66,8 @@ class Uncertainty(Property):
         if "reference" not in parameters:
             return xp.mean(below, axis=-1) + (log_total - float(np.log(scores.shape[-1]))) - parameters["eps"]
         q = parameters["reference"]
-        weighted = xp.where(q > 0, q * below, xp.zeros_like(below))
-        return xp.sum(weighted, axis=-1) + (log_total + parameters["negative_entropy"]) - parameters["eps"]
+        counted = xp.where(q > 0, below, xp.zeros_like(below))  # 0 * log 0 = 0
+        return xp.sum(q * counted, axis=-1) + (log_total + parameters["negative_entropy"]) - parameters["eps"]
 
     def family(self) -> tuple[object, ...]:
         return (type(self), self.on, None if self.reference is None else len(self.reference))

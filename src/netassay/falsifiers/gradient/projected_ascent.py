@@ -1,14 +1,15 @@
 """White-box search: multi-start projected ascent on s, at a ladder of radii.
 
 The supremum of the slope lies at the centre, inside, or on the sphere, so each start climbs in a ball of its own radius:
-2^0, 2^-1, ... of the arm's. Steps follow the norm (sign for L-infinity, normalised for L2, the steepest
-coordinates for L1 and L0), with momentum (Dong et al. 2018, https://arxiv.org/abs/1710.06081) and a
-cosine-decayed length; points are pulled back towards the centre (Madry et al. 2018, https://arxiv.org/abs/1706.06083).
+2^0, 2^-1, ... of the arm's. Directions carry momentum (Dong et al. 2018, https://arxiv.org/abs/1710.06081); points are pulled
+back towards the centre (Madry et al. 2018, https://arxiv.org/abs/1706.06083); steps shorten along a cosine, and half and three
+quarters of the way a climb goes back to its best point (an idea of Croce and Hein 2020, https://arxiv.org/abs/2003.01690). Half of
+the climbs step as the norm suggests (signs for L-infinity, the steepest coordinates for L1), half along the gradient itself,
+which can settle where a target lies inside the ball, as points of greatest uncertainty do.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -24,7 +25,7 @@ class ProjectedAscent:
 
     Args:
         starts: Climbs per arm, side by side; for slopes they share out the ladder of radii.
-        steps: Steps of one climb; then each start begins anew.
+        steps: Steps of one climb; then it begins anew elsewhere.
         ladder: Rungs of the ladder of radii (slopes only; values are sought in the whole ball).
         momentum: Share of the last direction that is kept.
     """
@@ -40,106 +41,124 @@ class ProjectedAscent:
 
 
 class _Ascent:
+    """All climbs side by side; each lane counts its own steps, so that lanes can take turns where memory is short."""
+
     def __init__(self, task: Task, options: ProjectedAscent) -> None:
         self._task, self._options, self._arms = task, options, task.arms
         like = task.arms.low
-        starts = max(1, min(options.starts, task.queries // options.steps))
-        self._lanes, self._lane_arms = lanes_of(len(task.arms), starts, like.device)
-        self._each = starts
-        self._rung = self._lanes % starts
+        self._each = max(1, min(options.starts, task.queries // options.steps))
+        self._lanes, self._lane_arms = lanes_of(len(task.arms), self._each, like.device)
+        self._rung = self._lanes % self._each
+        self._age = torch.zeros_like(self._lanes)
+        self._variants = torch.zeros_like(self._lanes)
+        self._along = torch.zeros_like(self._lanes, dtype=torch.bool)
         self._position = torch.zeros(len(self._lanes), like.shape[1], dtype=like.dtype, device=like.device)
         self._direction = torch.zeros_like(self._position)
-        self._variants = torch.zeros_like(self._lanes)
-        self._step = 0
-        self._climb = 0
+        self._kept = torch.zeros_like(self._position)
+        self._best = like.new_full((len(self._lanes),), -torch.inf)
+        self._length = like.new_ones(len(self._lanes))
 
     def propose(self, active: Tensor, rows: int, spent: float) -> Proposal | None:
         del spent
-        chosen = active[self._lane_arms]
-        if not bool(chosen.any()):
+        lanes = self._lanes[active[self._lane_arms]]
+        if not len(lanes):
             return None
-        if self._step == 0:
-            self._begin()
-        lanes = self._lanes[chosen][: max(1, rows)] if self._each * len(active) > rows else self._lanes[chosen]
+        if len(lanes) > rows:  # those that have waited longest
+            lanes = lanes[self._age[lanes].argsort(stable=True)[: max(1, rows)]].sort().values
+        self._begin(lanes[self._age[lanes] % self._options.steps == 0])
         return Proposal(self._lane_arms[lanes], lanes, self._position[lanes].unsqueeze(1), gradient=True, variants=self._variants[lanes])
 
-    def _fraction(self) -> Tensor:
-        """(lanes,) radius of each climb as a share of the arm's."""
+    def _climb(self, lanes: Tensor) -> Tensor:
+        return self._age[lanes] // self._options.steps
+
+    def _fraction(self, lanes: Tensor) -> Tensor:
+        """(L, 1) radius of each climb as a share of the arm's."""
         if self._task.objective is Objective.VALUE:
-            return torch.ones_like(self._position[:, 0])
-        return 2.0 ** -((self._rung + self._climb * self._each) % self._options.ladder).to(self._position.dtype)
+            return torch.ones_like(self._position[lanes, :1])
+        rung = (self._rung[lanes] + self._climb(lanes) * self._each) % self._options.ladder
+        return 2.0 ** -rung.to(self._position.dtype).unsqueeze(1)
 
-    def _begin(self) -> None:
-        fraction = self._fraction().unsqueeze(1)
-        points = self._arms.sample(self._lane_arms, 1, self._task.generator)
-        scaled = points if self._arms.space.norm is Norm.L0 else points * fraction.unsqueeze(-1)
-        self._position = self._arms.pull(self._lane_arms, scaled, fraction).squeeze(1)
-        self._direction.zero_()
-        # Half of the climbs follow the property, the others make for one label each.
-        drawn = torch.randint(1, 1 << 20, self._lanes.shape, generator=self._task.generator, device=self._lanes.device)
-        self._variants = torch.where((self._rung + self._climb) % 2 == 0, 0, drawn)
-        first = self._rung == 0
-        if self._climb == 0:
-            self._position[first] = 0
-            self._use_starts()
-        else:  # one climb goes on from the best point known, whoever found it
-            best = self._task.incumbents()
-            self._position[first] = self._arms.pull(
-                self._lane_arms[first], best[self._lane_arms[first]].unsqueeze(1), fraction[first]
-            ).squeeze(1)
-
-    def _use_starts(self) -> None:
-        starts = self._task.starts
-        if starts is None:
+    def _begin(self, lanes: Tensor) -> None:
+        if not len(lanes):
             return
-        for i in range(min(starts.shape[1], self._each - 1)):
-            mine = self._rung == i + 1
-            arms = self._lane_arms[mine]
-            self._position[mine] = self._arms.pull(arms, starts[arms, i].unsqueeze(1)).squeeze(1)
+        arms, fraction = self._lane_arms[lanes], self._fraction(lanes)
+        points = self._arms.sample(arms, 1, self._task.generator)
+        scaled = points if self._arms.space.norm is Norm.L0 else points * fraction.unsqueeze(-1)
+        self._position[lanes] = self._arms.pull(arms, scaled, fraction).squeeze(1)
+        self._direction[lanes] = 0
+        self._best[lanes] = -torch.inf
+        self._length[lanes] = 0.8 * fraction.squeeze(1)
+        # Half of the climbs follow the property, the others make for one label each; half go along the gradient.
+        drawn = torch.randint(1, 1 << 20, (3, len(lanes)), generator=self._task.generator, device=lanes.device)
+        plain = self._rung[lanes] + self._climb(lanes) == 0
+        self._variants[lanes] = torch.where(plain | (drawn[1] % 2 == 0), 0, drawn[0])
+        self._along[lanes] = ~plain & (drawn[2] % 2 == 0)
+        self._begin_where_told(lanes[self._climb(lanes) == 0], lanes[self._climb(lanes) > 0])
+
+    def _begin_where_told(self, first: Tensor, later: Tensor) -> None:
+        """The first climbs use the centre and the given starts; later ones go on, with rung 0, from the best point that anyone found."""
+        self._position[first[self._rung[first] == 0]] = 0
+        starts = self._task.starts
+        if starts is not None:
+            for i in range(min(starts.shape[1], self._each - 1)):
+                self._place(first[self._rung[first] == i + 1], starts[:, i])
+        again = later[self._rung[later] == 0]
+        if len(again):
+            self._place(again, self._task.incumbents())
+
+    def _place(self, lanes: Tensor, points: Tensor) -> None:
+        arms = self._lane_arms[lanes]
+        self._position[lanes] = self._arms.pull(arms, points[arms].unsqueeze(1), self._fraction(lanes)).squeeze(1)
 
     def observe(self, outcome: Outcome) -> None:
         """One step uphill for the lanes that were evaluated."""
         lanes = outcome.lanes
         if outcome.gradient is None:
             return
-        position = outcome.units[:, 0]
-        slope = outcome.gradient[:, 0]
+        position, slope = outcome.units[:, 0], outcome.gradient[:, 0]
+        self._remember(lanes, position, outcome.merit[:, 0])
         size = slope.abs().amax(dim=1, keepdim=True)
-        slope = slope / size.clamp_min(1e-30)
-        direction = self._options.momentum * self._direction[lanes] + slope
-        direction = self._movable(lanes, position, direction)
+        direction = self._movable(lanes, position, self._options.momentum * self._direction[lanes] + slope / size.clamp_min(1e-30))
         self._direction[lanes] = direction
-        fraction = self._fraction()[lanes].unsqueeze(1)
-        length = fraction * self._length() * (size > 0)
-        moved = position + self._uphill(lanes, direction, length)
-        self._position[lanes] = self._arms.pull(self._lane_arms[lanes], moved.unsqueeze(1), fraction).squeeze(1)
-        self._step += 1
-        if self._step >= self._options.steps:
-            self._step, self._climb = 0, self._climb + 1
+        moved = position + self._uphill(lanes, direction, (self._length[lanes] * self._decay(lanes)).unsqueeze(1) * (size > 0))
+        self._position[lanes] = self._arms.pull(self._lane_arms[lanes], moved.unsqueeze(1), self._fraction(lanes)).squeeze(1)
+        self._age[lanes] += 1
+        turn = self._age[lanes] % self._options.steps
+        self._return(lanes[(turn == self._options.steps // 2) | (turn == 3 * self._options.steps // 4)])
+
+    def _remember(self, lanes: Tensor, position: Tensor, merit: Tensor) -> None:
+        better = merit > self._best[lanes]
+        self._best[lanes[better]], self._kept[lanes[better]] = merit[better], position[better]
+
+    def _return(self, lanes: Tensor) -> None:
+        """Lanes go back to the best point of their climb."""
+        found = lanes[torch.isfinite(self._best[lanes])]
+        self._position[found] = self._kept[found]
+        self._direction[found] = 0
+
+    def _decay(self, lanes: Tensor) -> Tensor:
+        """(L,) cosine decay of the step over a climb, from 1 to 1 %."""
+        turn = (self._age[lanes] % self._options.steps).to(self._position.dtype) / self._options.steps
+        return 0.01 + 0.99 * (1 + torch.cos(torch.pi * turn)) / 2
 
     def _movable(self, lanes: Tensor, position: Tensor, direction: Tensor) -> Tensor:
         """The direction without the coordinates that would only push against a wall of the domain."""
         arms, margin = self._lane_arms[lanes], 1e-6
-        blocked = ((position >= self._arms.high[arms] - margin) & (direction > 0)) | (
-            (position <= self._arms.low[arms] + margin) & (direction < 0)
-        )
-        return torch.where(blocked, 0.0, direction)
-
-    def _length(self) -> float:
-        """Cosine decay from about the radius to a hundredth of it."""
-        return 0.01 + 0.99 * (1 + math.cos(math.pi * self._step / self._options.steps)) / 2 * 0.8
+        above = (position >= self._arms.high[arms] - margin) & (direction > 0)
+        below = (position <= self._arms.low[arms] + margin) & (direction < 0)
+        return torch.where(above | below, 0.0, direction)
 
     def _uphill(self, lanes: Tensor, direction: Tensor, length: Tensor) -> Tensor:
+        """A step of the given length in the norm."""
         norm = self._arms.space.norm
-        if norm is Norm.LINF:
-            return direction.sign() * length
+        if norm is Norm.L0:
+            width = (self._arms.high - self._arms.low)[self._lane_arms[lanes]]
+            return direction * width * length
+        along = direction / self._arms.space.lengths(direction).unsqueeze(1).clamp_min(1e-30)
         if norm is Norm.L2:
-            norms: Tensor = torch.linalg.vector_norm(direction, dim=1, keepdim=True)
-            return direction / norms.clamp_min(1e-30) * length
-        if norm is Norm.L1:
-            return self._steepest(direction, max(1, direction.shape[1] // 50)) * length
-        width = (self._arms.high - self._arms.low)[self._lane_arms[lanes]]
-        return direction.sign() * direction.abs() * width * length
+            return along * length
+        native = direction.sign() if norm is Norm.LINF else self._steepest(direction, max(1, direction.shape[1] // 50))
+        return torch.where(self._along[lanes].unsqueeze(1), along, native) * length
 
     def _steepest(self, direction: Tensor, count: int) -> Tensor:
         """Equal steps along the ``count`` steepest coordinates, of total L1 length 1."""

@@ -30,19 +30,11 @@ QUERIES = 1000
 def one_point_a_call(network: Network) -> Network:
     """The same network, evaluated one point at a time."""
 
-    def single(points: NDArray[Any]) -> NDArray[Any]:
-        rows = torch.as_tensor(points, dtype=torch.float32)
+    def single(rows: torch.Tensor) -> torch.Tensor:
         with torch.no_grad():
-            return torch.cat([network.outputs(rows[i : i + 1]) for i in range(len(rows))]).numpy()
+            return torch.cat([network.outputs(rows[i : i + 1]) for i in range(len(rows))])
 
-    return BlackBox(
-        single,
-        network.domain,
-        network.output_size,
-        convention=network.convention,
-        name=f"{network.name}, one point a call",
-        identity="one-by-one",
-    )
+    return BlackBox(single, network.domain, takes="torch", name=f"{network.name}, one point a call", identity="one-by-one")
 
 
 def _timed(network: Network, inputs: NDArray[np.float64], run: Callable[[list[Any]], int]) -> tuple[float, int]:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from netassay.api import radius as radius
     from netassay.api import reach as reach
     from netassay.api import report as report
+    from netassay.api import stream as stream
     from netassay.models.load import load_network as load
     from netassay.models.load import wrap as Network
     from netassay.numerics.box import Box as Box
@@ -58,6 +59,7 @@ _HOMES = {
     "reach": "netassay.api:reach",
     "report": "netassay.api:report",
     "risk": "netassay.specs.risks:parse_risk",
+    "stream": "netassay.api:stream",
 }
 """Where each public name is defined."""
 
@@ -85,6 +87,7 @@ __all__ = [
     "reach",
     "report",
     "risk",
+    "stream",
 ]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from netassay.assessment.ask import Progress, ask
 from netassay.assessment.assess import assess as assess_all
 from netassay.assessment.assess import covering_radius
+from netassay.assessment.stream import stream as streamed
 from netassay.checking.replay import Replayer, classify
 from netassay.errors import DataError, ModelError, UsageError
 from netassay.falsifiers.registry import METHODS
@@ -107,6 +108,21 @@ def reach(
     """
     problem = _problem(_checked(network), expression, region, None)
     return _one(ReachAnswer, Question.REACH, problem, method, budget, seed, progress, tolerance)
+
+
+def stream(
+    question: Question | str, network: Network, risk: Risk, region: Ball | Box, *, label: int | None = None, **options: Any
+) -> Iterator[Progress | Answer]:
+    """A question answered step by step: ``Progress`` while the search runs, the answer last. Leaving the loop stops the search.
+
+    Every step is valid by itself: what it shows was confirmed in float64, inside the region.
+
+    Args:
+        question: "radius", "lipschitz" or "reach".
+        network, risk, region, label: As for those functions; a radius is sought within the region, which must be a ball.
+        options: method, budget, seed and (for reach) tolerance.
+    """
+    return streamed(Question(question), [_problem(_checked(network), risk, region, label)], **options)
 
 
 def assess(

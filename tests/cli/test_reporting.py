@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from netassay.cli.delivery import command_line
 from netassay.cli.regions import default_radius
 from netassay.cli.reporting import picture_layout
 from netassay.errors import UsageError
@@ -55,6 +56,11 @@ def test_a_tenth_of_the_domain_is_the_default(norm: str, changes: dict[str, Any]
     notes: list[str] = []
     assert default_radius(network, Norm.of(norm), region(**changes), notes) == pytest.approx(radius)
     assert f"no --radius for {norm}" in notes[0]
+
+
+def test_the_command_line_is_text_whatever_was_typed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["x", "radius", "a model.onnx", "caf\udce9.npz"])
+    assert command_line() == "netassay radius 'a model.onnx' 'caf?.npz'"
 
 
 def test_an_unbounded_domain_has_no_default() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from netassay.errors import ModelError
 from netassay.models import nonlinear as nl
 from netassay.models import operators as op

@@ -10,15 +10,16 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+from onnx.reference import ReferenceEvaluator
+
 from netassay.errors import ModelError, UnsupportedOperatorError
 from netassay.models.onnx_network import load_onnx
 from netassay.models.onnx_operators import HANDLERS
 from netassay.models.onnx_reader import read_onnx
 from netassay.models.scores import Meaning
 from netassay.models.torch_graph import GraphModule
-from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
-from onnx.reference import ReferenceEvaluator
 
 RNG = np.random.default_rng(5)
 Array = NDArray[Any]

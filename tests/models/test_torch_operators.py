@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
+
 from netassay.models import nonlinear as nl
 from netassay.models import operators as op
 from netassay.models.builder import GraphBuilder
 from netassay.models.torch_graph import GraphModule
 from netassay.models.torch_operators import EVALUATORS
-from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 Shape = tuple[int, ...]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from netassay.reports.figures import Rounding, aligned, count, duration, figure, lower, percent, setting, upper
+from netassay.reports.figures import Rounding, aligned, count, duration, estimate, figure, lower, percent, setting, upper
 
 FLOATS = st.floats(allow_nan=False, allow_infinity=False)
 
@@ -72,6 +72,10 @@ def test_decimal_points_line_up() -> None:
     assert [len(c) - (c.index(".") if "." in c and "e" not in c else len(c.rstrip("\u2007\u2008"))) for c in cells] == [4] * 5
     assert aligned([]) == []
     assert aligned(["1", "20"]) == ["1", "20"]
+
+
+def test_estimates_of_round_numbers_look_round() -> None:
+    assert [estimate(v) for v in (0.1, 0.1004, 0.3, -0.3, 0.0)] == ["0.100", "0.101", "0.300", "-0.300", "0"]
 
 
 def test_counts_and_durations() -> None:

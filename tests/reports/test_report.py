@@ -165,15 +165,19 @@ def test_sections_follow_the_robustness_goals(image_page: Page) -> None:
 
 
 def test_tabular_inputs_show_their_changed_features(tmp_path: Path) -> None:
-    scale = np.linspace(1, 3, 30)
+    first = next(a for a in TABULAR if isinstance(a, RadiusAnswer) and a.witness is not None)
+    assert first.witness is not None
+    change = np.abs(first.witness.point.astype(np.float64) - first.center)
+    least = int(np.argmin(np.where(change > 0, change, np.inf)))
+    scale = np.where(np.arange(30) == least, 1e-6, 1.0)
+    plain = page([first], tmp_path / "plain", feature_names=NAMES)
+    assert NAMES[least] not in plain.text
+    assert NAMES[int(np.argmax(change))] in plain.text
     found = page(list(TABULAR), tmp_path, feature_names=NAMES, label_names=["malignant", "benign"], scale=scale, output_meaning="logits")
     assert "In scale units" in found.text
     assert "malignant" in found.text
     assert "the 12 largest of 30 changed features" in found.text
-    first = next(a for a in TABULAR if isinstance(a, RadiusAnswer) and a.witness is not None)
-    assert first.witness is not None
-    largest = int(np.argmax(np.abs(first.witness.point.astype(np.float64) - first.center) / scale))
-    assert NAMES[largest] in found.text
+    assert NAMES[least] in found.text
     assert "proved" in {a.get("class", "").removeprefix("badge ") for a in found.of("span")}
     assert "4 of 8 answers have a proved side" in found.text
     assert not found.of("ol")
@@ -299,6 +303,16 @@ def test_probabilities_follow_what_outputs_mean() -> None:
     assert probabilities(np.array([0.2, 0.8]), "probabilities", "argmin") == pytest.approx([0.8, 0.2])
     assert probabilities(np.array([1.0]), "values", "argmax") is None
     assert probabilities(np.array([np.nan, 1.0]), "logits", "argmax") is None
+
+
+def test_probabilities_are_never_rounded_to_certainty(tmp_path: Path) -> None:
+    sure = replace(next(a for a in TABULAR if isinstance(a, RadiusAnswer)))
+    assert sure.witness is not None
+    certain = replace(sure, witness=replace(sure.witness, outputs=np.array([0.0, 12.0])))
+    found = page([certain], tmp_path, output_meaning="logits")
+    assert "> 99.9 %" in found.text
+    assert "< 0.1 %" in found.text
+    assert "100.0 %" not in found.text
 
 
 def test_a_box_without_index_or_norm(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from netassay._version import __version__
 from netassay.assessment.session import Session, Settings
 from netassay.models.network import Network
 from netassay.numerics.box import Box
-from netassay.results.answer import Outcome, Provenance, RegionSummary
+from netassay.results.answer import Outcome, Provenance, RegionSummary, Risk
 from netassay.specs.problem import Problem
 
 
@@ -30,7 +31,7 @@ def common(
     return {
         "outcome": outcome,
         "index": problem.index,
-        "risk": problem.property.describe(),
+        "risk": risk(problem),
         "region": summary(problem),
         "center": problem.center,
         "center_value": center_value,
@@ -53,6 +54,12 @@ def session_common(session: Session, b: int, *, outcome: Outcome, label: int | N
         calls=search.counter.calls,
         interrupted=search.stopped,
     )
+
+
+def risk(problem: Problem) -> Risk:
+    """The property in words, under the name it was asked for, so that all inputs of one risk are one group."""
+    described = problem.property.describe()
+    return replace(described, spec=problem.asked) if problem.asked else described
 
 
 def summary(problem: Problem) -> RegionSummary:

@@ -184,8 +184,7 @@ def _empty(question: Question, shared: dict[str, Any]) -> Answer:
 
 def _risk_at_center(problem: Problem, replayer: Replayer, settings: Settings, shared: dict[str, Any]) -> RadiusAnswer:
     """The input itself is the witness, at distance 0."""
-    dtype = np.float32 if problem.network.dtype == "float32" else np.float64
-    point = problem.center.astype(dtype)
+    point: NDArray[np.floating] = problem.center.astype(problem.network.dtype)
     witness = replayer.witness(problem, point, replayer.replay(problem, point))
     bracket = Bracket(End.UPPER).tighten(End.UPPER, Side(0.0, Guarantee.ATTAINED, settings.method, replayer.exact.arithmetic))
     return RadiusAnswer(**shared, bracket=bracket, witness=witness, trace=Trace())

@@ -53,23 +53,27 @@ def problems(
         region: mask, scale, granularity, one_hot, group, as ``Ball`` takes them.
     Raises:
         RegionError: If no radius is given for an unbounded domain.
-        PropertyError: If the risk does not fit the network.
+        PropertyError: If the risk does not fit the network, or an input and ``skipped`` is None.
     """
     norm, domain = Norm.of(norm), domain or network.domain
     outputs = classify(Replayer(network), list(inputs))
     numbers = range(len(inputs)) if indices is None else indices
-    built = []
+    built: list[Problem] = []
+    refused: list[PropertyError] = []
     for i, (x, y) in enumerate(zip(inputs, outputs, strict=True)):
         reach = covering_radius(x, domain, norm, **region) if radius is None else radius
         ball = Ball(x, reach, norm, domain=domain, **region)
         try:
             prop = risk.bind(network.convention, y)
         except PropertyError as error:
-            if skipped is None or network.labels <= 2:
+            if skipped is None:
                 raise
+            refused.append(error)
             skipped(int(numbers[i]), str(error))
             continue
-        built.append(Problem(network, ball, prop, int(numbers[i]), None if labels is None else int(labels[i])))
+        built.append(Problem(network, ball, prop, int(numbers[i]), None if labels is None else int(labels[i]), risk.spec))
+    if refused and not built:  # not this input or that one: the risk does not fit the network
+        raise refused[0]
     return built
 
 
@@ -118,7 +122,8 @@ def assess(
             limit = radius.get(norm) if isinstance(radius, Mapping) else radius
             for question in questions:
                 reach = None if question is Question.RADIUS and (domain or network.domain).bounded else limit
-                batch = problems(network, inputs, labels, risk=risk, norm=norm, radius=reach, domain=domain, indices=indices, skipped=skipped, **region)
+                where = {"radius": reach, "domain": domain, "indices": indices, "skipped": skipped, **region}
+                batch = problems(network, inputs, labels, risk=risk, norm=norm, **where)
                 answers += ask(question, batch, method=method, budget=budget, seed=seed, progress=progress)
                 if answers and answers[-1].provenance.interrupted:
                     return answers

@@ -77,7 +77,7 @@ def _settled(session: Session, b: int, direction: int) -> tuple[float, Witness] 
         return bool(sign * (value - center) / distance >= claimed * (1 - 1e-9) - noise / distance)
 
     replay = replayer.replay(problem, point, bears_out)
-    slope = sign * (replay.values[replayer.exact.name] - session.centers[b]) / distance
+    slope = float(sign * (replay.values[replayer.exact.name] - session.centers[b]) / distance)
     if not replay.confirmed or slope <= 0:
         return None
     return slope, replayer.witness(problem, point, replay)

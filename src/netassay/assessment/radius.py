@@ -22,8 +22,11 @@ from netassay.specs.problem import Problem
 LADDER = 8
 """Balls tried at once, each half as wide as the one before."""
 
-OPENING, ROUND = 0.2, 0.08
-"""Shares of the budget for the ladder and for each round that follows."""
+OPENING, ROUND = (0.2, 1500), (0.08, 600)
+"""Share of the budget, and most queries, for the ladder and for the first of the rounds that follow."""
+
+GROWTH = 1.3
+"""By how much the most queries of a round grow from one to the next, so that large budgets are searched in large pieces."""
 
 BACK_OFF = (1.0, 1 + 1e-6, 1 + 1e-5, 1 + 1e-4, 1 + 1e-3, 1 + 1e-2)
 """How far a witness on the boundary is moved outwards until every arithmetic sees the violation."""
@@ -42,21 +45,23 @@ def radius(session: Session, method: Method, labels: list[int | None]) -> list[R
     """
     walk = _Walk(session)
     search = session.search
-    search.run(method, walk.ladder(), queries=_share(session, OPENING), seconds=_seconds(session, OPENING))
+    search.run(method, walk.ladder(), queries=_queries(session, *OPENING), seconds=_seconds(session, OPENING[0]))
     walk.settle()
+    most = float(ROUND[1])
     while not search.stopped and not search.clock.expired and search.room.max() > 0:
         before = int(search.used.sum())
         arms, starts = walk.between()
-        search.run(method, arms, queries=_share(session, ROUND), seconds=_seconds(session, ROUND), starts=starts)
+        search.run(method, arms, queries=_queries(session, ROUND[0], most), seconds=_seconds(session, ROUND[0]), starts=starts)
+        most *= GROWTH
         walk.settle()
         if int(search.used.sum()) == before:
             break
     return [_answer(session, walk, b, labels[b]) for b in range(len(session.problems))]
 
 
-def _share(session: Session, share: float) -> int | None:
+def _queries(session: Session, share: float, most: float) -> int:
     queries = session.settings.budget.queries
-    return None if queries is None else max(1, int(queries * share))
+    return int(most if queries is None else max(1.0, min(most, queries * share)))
 
 
 def _seconds(session: Session, share: float) -> float | None:
@@ -105,7 +110,7 @@ class _Walk:
 
     def _starts(self, arms: Arms, each: int) -> Tensor:
         space = self._search.space
-        free = space.free_centers.clone()
+        free = self._search.records.points[1].clone()  # without a witness: where s was least
         for b, point in enumerate(self.points):
             if point is not None:
                 free[b] = torch.as_tensor(point.reshape(-1)[space.free_numpy], dtype=space.dtype, device=space.device)

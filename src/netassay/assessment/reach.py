@@ -8,62 +8,44 @@ from netassay.assessment.answers import session_common
 from netassay.assessment.session import Session
 from netassay.assessment.traces import clipped_trace
 from netassay.checking.replay import Engine
-from netassay.falsifiers.base import Falsifier, Method, Outcome, Proposal, Task
-from netassay.results.answer import Outcome as AnswerOutcome
-from netassay.results.answer import ReachAnswer
+from netassay.falsifiers.base import Method
+from netassay.falsifiers.search import Search
+from netassay.falsifiers.space import Arms
+from netassay.results.answer import Outcome, ReachAnswer
 from netassay.results.bracket import Bracket, End, Side
 from netassay.results.guarantee import Arithmetic, Guarantee
 from netassay.results.witness import Witness
 
 MAXIMUM, MINIMUM = 0, 1
 
-STALL_QUERIES = 4000
-"""A stalled search is not stopped before this many queries per problem."""
+ROUND = 2500
+"""Queries per problem between two looks at whether the range still grows."""
 
 
 def reach(session: Session, method: Method, labels: list[int | None]) -> list[ReachAnswer]:
     """Searches for the least and the greatest value of s over the region.
 
-    With a tolerance, the search ends early once the second half of its queries has widened neither end by more than
-    a tenth of it. That is a stopping rule, not a proof: the ends stay attained values, the range may be wider.
+    With a tolerance, the search runs in rounds, each starting from the best points so far and with fresh random ones, and ends
+    after the second round, or a later one, that widens no end by more than a tenth of the tolerance. That is a stopping
+    rule, not a proof: the ends stay attained values, the range may be wider.
     """
     search = session.search
-    tolerance = session.settings.tolerance
-    search.run(method if tolerance is None else _UntilStalled(method, session, tolerance), search.both_directions())
+    arms = search.both_directions()
+    if session.settings.tolerance is None:
+        search.run(method, arms)
+    else:
+        _until_stalled(search, method, arms, session.settings.tolerance)
     session.confirm()
     return [_answer(session, b, labels[b]) for b in range(len(session.problems))]
 
 
-class _UntilStalled:
-    """A method that says it is done once the records have stopped moving."""
-
-    def __init__(self, method: Method, session: Session, tolerance: float) -> None:
-        self._method, self._session, self._tolerance = method, session, tolerance
-
-    def start(self, task: Task) -> Falsifier:
-        return _Stalling(self._method.start(task), self._session, self._tolerance)
-
-
-class _Stalling:
-    def __init__(self, falsifier: Falsifier, session: Session, tolerance: float) -> None:
-        self._falsifier, self._session, self._tolerance = falsifier, session, tolerance
-        self._marks: list[tuple[float, float]] = []
-
-    def propose(self, active: object, rows: int, spent: float) -> Proposal | None:
-        return None if self._stalled() else self._falsifier.propose(active, rows, spent)  # type: ignore[arg-type]
-
-    def _stalled(self) -> bool:
-        search = self._session.search
-        done = float(search.used.mean())
-        worst = float(search.records.merit.sum())  # grows whenever any end of any problem moves
-        self._marks.append((done, worst))
-        if done < STALL_QUERIES:
-            return False
-        before = max((m for q, m in self._marks if q <= done / 2), default=-np.inf)
-        return worst - before <= self._tolerance / 10
-
-    def observe(self, outcome: Outcome) -> None:
-        self._falsifier.observe(outcome)
+def _until_stalled(search: Search, method: Method, arms: Arms, tolerance: float) -> None:
+    search.run(method, arms, queries=ROUND)
+    gain = np.inf
+    while gain > tolerance / 10 and search.room.max() > 0 and not search.stopped and not search.clock.expired:
+        before = search.records.merit.clone()
+        search.run(method, arms, queries=ROUND, starts=search.incumbents(arms).unsqueeze(1))
+        gain = float((search.records.merit - before).max())
 
 
 def _answer(session: Session, b: int, label: int | None) -> ReachAnswer:
@@ -71,7 +53,7 @@ def _answer(session: Session, b: int, label: int | None) -> ReachAnswer:
     high, highest = _settled(session, b, MAXIMUM)
     history = session.confirmed.history
     return ReachAnswer(
-        **session_common(session, b, outcome=AnswerOutcome.MEASURED if lowest or highest else AnswerOutcome.NO_WITNESS, label=label),
+        **session_common(session, b, outcome=Outcome.MEASURED if lowest or highest else Outcome.NO_WITNESS, label=label),
         minimum=low,
         maximum=high,
         minimum_witness=lowest,

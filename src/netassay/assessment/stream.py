@@ -21,12 +21,15 @@ def stream(question: Question, problems: Sequence[Problem], **options: Any) -> I
     Args:
         question, problems, options: As ``ask`` takes them.
     """
+    told = options.pop("progress", None)
     steps: queue.Queue[Progress | list[Answer] | BaseException] = queue.Queue()
     left = threading.Event()
 
     def progress(step: Progress) -> None:
         if left.is_set():
             raise KeyboardInterrupt
+        if told is not None:
+            told(step)
         steps.put(step)
 
     def work() -> None:

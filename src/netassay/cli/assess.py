@@ -85,10 +85,11 @@ def assess(
             seed=search_options.seed,
             indices=inputs.data.indices.tolist(),
             progress=callback,
+            skipped=lambda i, why: notes.append(f"input {i} is left out of one risk: {why}"),
             **region,
         )
     return deliver(
-        answers, inputs.saying(notes), output, single=False, title="Safety assessment", fail_under=fail_under, scale=region["scale"]
+        answers, inputs.saying(dict.fromkeys(notes)), output, single=False, title="Safety assessment", fail_under=fail_under, scale=region["scale"]
     )
 
 

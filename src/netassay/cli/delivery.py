@@ -127,8 +127,8 @@ def _ruled(answers: Sequence[Answer], label_names: Sequence[str]) -> str:
 
 
 def command_line() -> str:
-    """The command as it was typed."""
-    return shlex.join(["netassay", *sys.argv[1:]])
+    """The command as it was typed; bytes that are no UTF-8 become question marks."""
+    return shlex.join(["netassay", *sys.argv[1:]]).encode("utf-8", "replace").decode("utf-8")
 
 
 def now() -> str:

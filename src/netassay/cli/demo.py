@@ -53,7 +53,7 @@ def demo(
             risks=[parse_risk(text) for text in RISKS],
             norms=list(radii),
             radius=radii,
-            questions=(Question.RADIUS, Question.LIPSCHITZ),
+            questions=tuple(Question),
             budget=Budget(queries=queries),
             seed=seed,
             progress=callback,

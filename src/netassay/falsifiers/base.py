@@ -64,6 +64,7 @@ class Proposal:
         gradient: Whether the gradient of sign * s is wanted at each point.
         variants: (L,) with gradients: 0 to follow the property as it is, v > 0 to make for the v-th most likely
             other label of the centre, so that climbs spread over labels.
+        covered: (L,) how many points of each lane the budget covers, set by the search; None for all.
     """
 
     arms: Tensor
@@ -71,17 +72,18 @@ class Proposal:
     points: Tensor
     gradient: bool = False
     variants: Tensor | None = None
+    covered: Tensor | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """What a proposal gave; the search may have dropped lanes or trailing points that the budget no longer covers.
+    """What a proposal gave; the search may have dropped lanes, and left points unevaluated, that the budget no longer covers.
 
     Args:
         space: The task's arms. arms, lanes: (L,) as in the proposal.
         free: (L, m, k) free features as evaluated: clipped, snapped, rounded.
         merit: (L, m) objective times sign, higher is better, whether or not the point is in the ball;
-            -inf where it is undefined (at the centre, NaN).
+            -inf where it is undefined (at the centre, NaN) or was not evaluated.
         length: (L, m) distance from the centre as a share of the arm's radius.
         feasible: (L, m) inside ball and domain.
         gradient: (L, m, k) of sign * s with respect to unit coordinates, where asked for.

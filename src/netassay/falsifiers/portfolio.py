@@ -8,10 +8,13 @@ from torch import Tensor
 
 from netassay.falsifiers.base import Falsifier, Method, Objective, Outcome, Proposal, Task
 
+FIRST_CYCLE = 2000.0
+"""Points per arm of the first cycle through all methods."""
+
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """A method and the share of the budget at which it hands over."""
+    """A method and the share of a cycle at which it hands over."""
 
     method: Method
     until: float
@@ -43,27 +46,36 @@ class Portfolio:
 
 
 class _Sequence:
+    """Runs the phases in cycles, each twice as long as the one before, so that a search cut short has had every method."""
+
     def __init__(self, task: Task, phases: tuple[Phase, ...]) -> None:
         self._task, self._phases, self._at = task, phases, 0
-        self._current = phases[0].method.start(replace(task, queries=self._share(0)))
+        self._points, self._begin = 0.0, 0.0
+        self._length = self._cycle(FIRST_CYCLE)
+        self._current = phases[0].method.start(replace(task, queries=self._share()))
+
+    def _cycle(self, length: float) -> float:
+        """The length of a cycle in points per arm; what would be left over too little for another one is added."""
+        left = self._task.queries - self._points
+        return length if left > 1.5 * length else max(left, 1.0)
+
+    def _share(self) -> int:
+        begin = self._phases[self._at - 1].until if self._at else 0.0
+        return max(1, round(self._length * (self._phases[self._at].until - begin)))
 
     def propose(self, active: Tensor, rows: int, spent: float) -> Proposal | None:
-        while self._at < len(self._phases) - 1 and spent >= self._phases[self._at].until:
+        while self._points - self._begin >= self._length * self._phases[self._at].until:
             self._advance()
-        proposal = self._current.propose(active, rows, spent)
-        while proposal is None and self._at < len(self._phases) - 1:
-            self._advance()
-            proposal = self._current.propose(active, rows, spent)
-        return proposal
+        return self._current.propose(active, rows, spent)
 
     def _advance(self) -> None:
         self._at += 1
+        if self._at == len(self._phases):
+            self._at, self._begin = 0, self._points
+            self._length = self._cycle(2 * self._length)
         starts = self._task.incumbents().unsqueeze(1)
-        self._current = self._phases[self._at].method.start(replace(self._task, starts=starts, queries=self._share(self._at)))
-
-    def _share(self, at: int) -> int:
-        begin = self._phases[at - 1].until if at else 0.0
-        return round(self._task.queries * (self._phases[at].until - begin))
+        self._current = self._phases[self._at].method.start(replace(self._task, starts=starts, queries=self._share()))
 
     def observe(self, outcome: Outcome) -> None:
+        self._points += outcome.merit.numel() / len(self._task.arms)
         self._current.observe(outcome)

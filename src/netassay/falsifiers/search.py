@@ -8,6 +8,7 @@ arm asked for it.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -181,42 +182,39 @@ class Search:
         limits = [seconds, None if self.clock.limit is None else self.clock.limit - begin_time]
         return max([share, *[(self.clock.elapsed - begin_time) / max(limit, 1e-9) for limit in limits if limit is not None]])
 
-    def _task(self, arms: Arms, starts: Tensor | None, allowance: NDArray[np.int64]) -> Task:
-        def incumbents() -> Tensor:
-            direction = (arms.sign < 0).long()
-            points = self.records.points[direction, arms.owner]
-            everyone = torch.arange(len(arms), device=points.device)
-            return arms.pull(everyone, arms.units(everyone, points.unsqueeze(1))).squeeze(1)
+    def incumbents(self, arms: Arms) -> Tensor:
+        """(A, k) unit points of the best records of each arm's problem and direction, pulled into the arm's ball."""
+        points = self.records.points[(arms.sign < 0).long(), arms.owner]
+        everyone = torch.arange(len(arms), device=points.device)
+        return arms.pull(everyone, arms.units(everyone, points.unsqueeze(1))).squeeze(1)
 
+    def _task(self, arms: Arms, starts: Tensor | None, allowance: NDArray[np.int64]) -> Task:
         each = int(np.median(allowance)) * len(self.problems) // max(1, len(arms))
-        return Task(arms, self.objective, self.generator, incumbents, each, starts, self.network.differentiable)
+        return Task(arms, self.objective, self.generator, partial(self.incumbents, arms), each, starts, self.network.differentiable)
 
     def _fit(self, proposal: Proposal, owners: NDArray[np.int64], left: NDArray[np.int64]) -> Proposal | None:
-        """Cuts a proposal down to what the budget still covers."""
+        """Cuts a proposal down to what the budget still covers: its last points may be fewer for some lanes than for others."""
         of_lane = owners[proposal.arms.cpu().numpy()]
-        counts = np.bincount(of_lane, minlength=len(left))
-        width = proposal.points.shape[1]
-        if bool((counts * width <= left).all()):
+        lanes, width = np.bincount(of_lane, minlength=len(left)), proposal.points.shape[1]
+        if bool((lanes * width <= left).all()):
             return proposal
-        kept = np.flatnonzero(_position_among_equals(of_lane) < left[of_lane])
+        share, extra = left // np.maximum(lanes, 1), left % np.maximum(lanes, 1)
+        counts = np.minimum(width, share[of_lane] + (_position_among_equals(of_lane) < extra[of_lane]))
+        kept = np.flatnonzero(counts > 0)
         if not len(kept):
             return None
-        share = left // np.maximum(np.minimum(counts, left), 1)
-        width = int(min(width, share[of_lane[kept]].min()))
         at = torch.as_tensor(kept, device=proposal.arms.device)
         variants = None if proposal.variants is None else proposal.variants[at]
-        return Proposal(proposal.arms[at], proposal.lanes[at], proposal.points[at, :width], proposal.gradient, variants)
+        points = proposal.points[at, : int(counts[kept].max())]
+        covered = torch.as_tensor(counts[kept], device=at.device)
+        return Proposal(proposal.arms[at], proposal.lanes[at], points, proposal.gradient, variants, covered)
 
     def evaluate(self, arms: Arms, proposal: Proposal) -> Outcome:
         """Evaluates a proposal, updates records and budget, and says what each point gave."""
         lanes, width, _ = proposal.points.shape
         owners = arms.owner[proposal.arms]
         free = arms.points(proposal.arms, proposal.points)
-        flat_owners = owners.repeat_interleave(width)
-        targets = self._targets(owners, proposal).repeat_interleave(width) if proposal.gradient else None
-        value, slope = self.values(flat_owners, free.reshape(lanes * width, -1), targets)
-        value = value.reshape(lanes, width)
-        self.used += np.bincount(owners.cpu().numpy(), minlength=len(self.problems)) * width
+        value, slope = self._evaluated(owners, free, proposal)
         length, distance = self._lengths(arms, proposal.arms, free)
         feasible = self._feasible(length)
         merit = self._judge(owners, value, distance, feasible, free)
@@ -224,6 +222,24 @@ class Search:
         merit = torch.where(torch.isnan(merit), -torch.inf, merit * sign)
         gradient = None if slope is None else slope.reshape(lanes, width, -1) * (sign.unsqueeze(-1) * arms.step[proposal.arms].unsqueeze(1))
         return Outcome(arms, proposal.arms, proposal.lanes, free, merit, length, feasible, gradient)
+
+    def _evaluated(self, owners: Tensor, free: Tensor, proposal: Proposal) -> tuple[Tensor, Tensor | None]:
+        """s (L, m) of the points that the budget covers, NaN for the others, and its gradient (L * m, k) where asked for."""
+        lanes, width, k = free.shape
+        flat_owners, rows = owners.repeat_interleave(width), free.reshape(lanes * width, k)
+        targets = self._targets(owners, proposal).repeat_interleave(width) if proposal.gradient else None
+        covered = None
+        if proposal.covered is not None:
+            covered = (torch.arange(width, device=rows.device) < proposal.covered.unsqueeze(1)).reshape(-1)
+            flat_owners, rows = flat_owners[covered], rows[covered]
+            targets = None if targets is None else targets[covered]
+        value, slope = self.values(flat_owners, rows, targets)
+        self.used += np.bincount(flat_owners.cpu().numpy(), minlength=len(self.problems))
+        self.records.not_a_number += int(torch.isnan(value).sum())
+        if covered is not None:
+            value = value.new_full((lanes * width,), torch.nan).masked_scatter(covered, value)
+            slope = None if slope is None else slope.new_zeros(lanes * width, k).masked_scatter(covered.unsqueeze(1), slope)
+        return value.reshape(lanes, width), slope
 
     def _lengths(self, arms: Arms, lane_arms: Tensor, free: Tensor) -> tuple[Tensor, Tensor]:
         """Length as a share of the arm's radius, and distance in the region's own units, (L, m) each."""
@@ -242,7 +258,6 @@ class Search:
 
     def _judge(self, owners: Tensor, value: Tensor, distance: Tensor, feasible: Tensor, free: Tensor) -> Tensor:
         """The objective of each point without sign (NaN where undefined); offers the best to the records."""
-        self.records.not_a_number += int(torch.isnan(value).sum())
         objective = value
         if self.objective is Objective.SLOPE:
             far = (distance >= self.too_near[owners].unsqueeze(1)) & (distance > 0)

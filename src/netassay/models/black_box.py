@@ -97,7 +97,7 @@ class BlackBox(Network):
 
     def outputs(self, inputs: Tensor) -> Tensor:
         check_batch(self, inputs)
-        points = inputs.detach() if self._takes == "torch" else inputs.detach().cpu().numpy()
+        points = inputs.detach().clone() if self._takes == "torch" else np.array(inputs.detach().cpu().numpy())
         found = self._call(points, self.name, self.device)
         if found.shape[1] != self.output_size:
             raise ModelError(f"{self.name} returned {found.shape[1]} numbers per input; it gave {self.output_size} before")

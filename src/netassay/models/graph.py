@@ -11,7 +11,7 @@ import numpy as np
 
 from netassay.errors import ModelError
 from netassay.models.nonlinear import Clip
-from netassay.models.operators import Convolution, Gather, Operator, Reshape, Shape, ShapeError
+from netassay.models.operators import Convolution, Gather, Operator, Reshape, Shape, ShapeError, TransposedConvolution
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,13 +100,17 @@ class Graph:
         return sum(self._size(v) for v in range(len(self.nodes) + 1))
 
     @cached_property
-    def workspace_values(self) -> int:
-        """Most numbers, per sample, that unfolding the input of one convolution can take."""
-        sizes = [0]
-        for position, node in enumerate(self.nodes):
-            if isinstance(node.operator, Convolution):
-                sizes.append(prod(node.operator.weight.shape[1:]) * node.operator.groups * prod(self.shapes[position + 1][1:]))
-        return max(sizes)
+    def convolution_values(self) -> int:
+        """Most numbers, per sample, that one convolution reads and writes: what a second copy in another layout takes."""
+        return max((self._size(n.inputs[0]) + self._size(p + 1) for p, n, _ in self._convolutions()), default=0)
+
+    @cached_property
+    def unfolded_values(self) -> int:
+        """Most numbers, per sample, that the unfolded input of one convolution takes."""
+        return max((prod(o.weight.shape[1:]) * o.groups * prod(self.shapes[p + 1][1:]) for p, _, o in self._convolutions()), default=0)
+
+    def _convolutions(self) -> list[tuple[int, Node, Convolution | TransposedConvolution]]:
+        return [(p, n, n.operator) for p, n in enumerate(self.nodes) if isinstance(n.operator, Convolution | TransposedConvolution)]
 
     def _size(self, value: int) -> int:
         if value and isinstance(self.nodes[value - 1].operator, Reshape):

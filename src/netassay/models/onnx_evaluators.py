@@ -122,10 +122,8 @@ def _evaluate(source: Source, run: Callable[[NDArray[Any]], Any], dtype: str) ->
         rows = np.asarray(points, dtype=dtype)
         try:
             with np.errstate(all="ignore"):  # sigmoids of large arguments overflow on their way to the right value
-                if source.dynamic:
-                    found = np.asarray(run(rows.reshape(len(rows), *source.file_shape[1:])))
-                    outputs = found.reshape(len(rows), -1) if found.size else found
-                else:
+                outputs = _batched(source, run, rows) if source.dynamic else None
+                if outputs is None:
                     outputs = np.stack([np.asarray(run(row.reshape(source.file_shape))).reshape(-1) for row in rows])
         except ModelError:
             raise
@@ -134,6 +132,15 @@ def _evaluate(source: Source, run: Callable[[NDArray[Any]], Any], dtype: str) ->
         return np.asarray(outputs, dtype=np.float64)
 
     return call
+
+
+def _batched(source: Source, run: Callable[[NDArray[Any]], Any], rows: NDArray[Any]) -> NDArray[Any] | None:
+    """The file on a whole batch; None where it declares a dynamic batch and cannot take one."""
+    try:
+        found = np.asarray(run(rows.reshape(len(rows), *source.file_shape[1:])))
+    except Exception:  # a reshape inside with a hard-coded batch of one: the caller goes row by row, which raises what else is wrong
+        return None
+    return found.reshape(len(rows), -1) if found.ndim and found.shape[0] == len(rows) else None
 
 
 def evaluators(source: Source, tensor: str | None = None) -> dict[str, Evaluate]:

@@ -113,8 +113,6 @@ class _Reader:
         self.file = file
         self.notes: list[str] = []
         self.values: dict[str, Operand] = {t.name: array_of(t, f"{file.path}: initializer {t.name!r}") for t in file.graph.initializer}
-        if file.converted:
-            self.notes.append(f"the file's old opset was brought to {file.opset} by onnx's version converter")
 
     def read(self) -> Source:
         given = self._single([i for i in self.file.graph.input if i.name not in self.values], "input")

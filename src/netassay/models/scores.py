@@ -66,7 +66,7 @@ class OutputConvention:
         if scale is Scale.OUTPUTS:
             return outputs
         if self.meaning is Meaning.VALUES:
-            raise PropertyError(f"the network's outputs are plain values; {scale} need a classifier: say --outputs logits or probabilities if it is one")
+            raise PropertyError(f"the network's outputs are plain values, {scale} need a classifier: say --outputs logits if it is one")
         return self._logits(outputs) if scale is Scale.LOGITS else self._probabilities(outputs)
 
     def _logits(self, outputs: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import operator
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -291,13 +292,15 @@ def _export(module: nn.Module, example: Tensor, *, dynamic: bool) -> ExportedPro
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keeps torch.export's own log records from the user: its failures are raised as exceptions and said in notes."""
+    """Keeps torch.export's own log records and warnings from the user: its failures are raised and said in notes."""
     loggers = [logging.getLogger(name) for name in ("torch.export", "torch._export", "torch.fx", "torch._dynamo")]
     before = [logger.disabled for logger in loggers]
     for logger in loggers:
         logger.disabled = True
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
     finally:
         for logger, disabled in zip(loggers, before, strict=True):
             logger.disabled = disabled

@@ -215,8 +215,8 @@ def _shares(answer: Answer, witness: Witness, show: Presentation) -> tuple[Share
     return tuple(
         Share(
             label_name(i, show.label_names),
-            None if before is None else f"{100 * before[i]:.1f} %",
-            f"{100 * after[i]:.1f} %",
+            None if before is None else _per_cent(float(before[i])),
+            _per_cent(float(after[i])),
             0.0 if before is None else float(before[i]),
             float(after[i]),
         )
@@ -224,10 +224,20 @@ def _shares(answer: Answer, witness: Witness, show: Presentation) -> tuple[Share
     )
 
 
+def _per_cent(share: float) -> str:
+    """A probability with one decimal; never rounded to certainty."""
+    if 0 < share < 5e-4:
+        return "< 0.1 %"
+    return "> 99.9 %" if 0.9995 <= share < 1 else f"{100 * share:.1f} %"
+
+
 def _frames(answer: Answer, show: Presentation) -> tuple[Frame, ...]:
-    """The way of the search, from the input to the best point (DeepQuant, Fig. 11)."""
+    """The way of the search from the input to the best point (DeepQuant, Fig. 11), for uncertainty and for ranges.
+
+    A search for a near witness of another risk passes through far points that would only confuse.
+    """
     frames: Sequence[tuple[float, NDArray[np.floating]]] = answer.frames
-    if not frames:
+    if not frames or not (isinstance(answer, ReachAnswer) or answer.risk.name == "uncertainty"):
         return ()
     if not np.array_equal(frames[0][1], answer.center):
         frames = [(answer.center_value, answer.center), *frames]

@@ -35,8 +35,11 @@ def figure(value: float, rounding: Rounding = Rounding.NEAREST, digits: int = DI
         return "inf" if value > 0 else "-inf"
     if value == 0:
         return "0"
-    rounded = Context(prec=digits, rounding=rounding.value).create_decimal(Decimal(value))
-    return _written(rounded, digits)
+    return _written(_rounded(Decimal(value), rounding, digits), digits)
+
+
+def _rounded(exact: Decimal, rounding: Rounding, digits: int) -> Decimal:
+    return Context(prec=digits, rounding=rounding.value).create_decimal(exact)
 
 
 def _written(rounded: Decimal, digits: int) -> str:
@@ -55,6 +58,13 @@ def upper(value: float) -> str:
 def lower(value: float) -> str:
     """A lower bound, rounded down."""
     return figure(value, Rounding.DOWN)
+
+
+def estimate(value: float, rounding: Rounding = Rounding.UP) -> str:
+    """A number that bounds nothing for certain: rounded from its shortest decimal form, so that 0.1 is ``0.100``."""
+    if value == 0 or not math.isfinite(value):
+        return figure(value)
+    return _written(_rounded(Decimal(repr(float(value))), rounding, DIGITS), DIGITS)
 
 
 def setting(value: float) -> str:

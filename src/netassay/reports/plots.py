@@ -125,8 +125,6 @@ def survival_plot(summary: RadiusSummary, *, title: str, label: str) -> Markup |
     if summary.proved:
         safe = [(across.at(p.radius), up.at(100 * p.proved_safe / counted)) for p in points]
         parts.append(svg.path(svg.stairs(safe, first_down=True), "curve proved"))
-    if summary.censored:
-        parts.append(svg.text(across.end - 4, curve[-1][1] - 6, f"{summary.censored} without a witness", kind="note", anchor="end"))
     return svg.drawing(WIDTH, height, label, parts, kind="survival")
 
 

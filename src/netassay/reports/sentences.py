@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from netassay.numerics.norms import Norm
-from netassay.reports.figures import lower, upper
+from netassay.reports.figures import estimate, lower, upper
 from netassay.reports.wording import inputs, norm_name
 from netassay.results.answer import Answer, LipschitzAnswer, Outcome, Question, RadiusAnswer, ReachAnswer
 from netassay.results.bracket import Bracket
@@ -90,11 +90,11 @@ def _slope(members: Sequence[Answer], group: GroupSummary) -> list[str]:
         f"Slopes were found for {_of(len(slopes), group.slope.counted)}; the steepest is Q \u2265 {lower(value)} per unit of "
         f"{norm_name(group.norm)} distance{_named(steepest)}."
     )
-    estimate = group.slope.smallest_d_prime.upper
+    smallest = group.slope.smallest_d_prime.upper
     second = (
         ""
-        if estimate is None
-        else f"The smallest Theorem 1 radius estimated from these slopes is d\u2032 \u2264 {upper(estimate)}; it is no proof of safety."
+        if smallest is None
+        else f"The smallest Theorem 1 radius estimated from these slopes is d\u2032 \u2264 {estimate(smallest)}; it is no proof of safety."
     )
     return [first, second]
 

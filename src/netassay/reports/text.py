@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from netassay.numerics.norms import Norm
-from netassay.reports.figures import count, lower, setting, upper
+from netassay.reports.figures import Rounding, count, estimate, lower, setting, upper
 from netassay.reports.wording import BADGES, OUTCOMES, printable
 from netassay.results.answer import Answer, LipschitzAnswer, Outcome, RadiusAnswer, ReachAnswer
 from netassay.results.bracket import Bracket, End, Side
@@ -172,4 +172,6 @@ def side_figure(side: Side, end: End, *, whole: bool = False) -> str:
     """The number of a side, rounded outwards; a whole number in full where the quantity is a count."""
     if whole and math.isfinite(side.value) and side.value == int(side.value):
         return count(side.value) if abs(side.value) >= 10_000 else str(int(side.value))
+    if side.guarantee is Guarantee.HEURISTIC:
+        return estimate(side.value, Rounding.DOWN if end is End.LOWER else Rounding.UP)
     return lower(side.value) if end is End.LOWER else upper(side.value)

@@ -9,17 +9,17 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from netassay.numerics.norms import Norm
-from netassay.reports import plots
+from netassay.reports import plots, text
 from netassay.reports.cards import Card, card, shown_witnesses
-from netassay.reports.figures import count, lower, setting, upper
+from netassay.reports.figures import count, setting
 from netassay.reports.plots import BracketRow
 from netassay.reports.presentation import Presentation
 from netassay.reports.sentences import brackets, verdicts
 from netassay.reports.tables import Cell, Column, Files, Grid, answers_table, shares_table
-from netassay.reports.wording import OUTCOMES, QUESTIONS, norm_name, printable, title_of
+from netassay.reports.wording import OUTCOMES, QUESTIONS, inputs, norm_name, printable, title_of
 from netassay.results.answer import Answer, LipschitzAnswer, Outcome, Question, RadiusAnswer, ReachAnswer
-from netassay.results.bracket import Bracket, End
-from netassay.results.guarantee import Guarantee
+from netassay.results.bracket import Bracket, End, Side
+from netassay.results.guarantee import Arithmetic, Guarantee
 from netassay.results.summary import GroupSummary, Interval, proved_value, summarise_group
 
 MOST_ROWS = 1000
@@ -153,8 +153,8 @@ def _tile(name: str, interval: Interval, attained: End, *, whole: bool = False, 
         if value is None:
             continue
         known = Guarantee.PROVED if end is not attained else Guarantee.HEURISTIC if estimate else Guarantee.ATTAINED
-        number = str(int(value)) if whole and value == int(value) else upper(value) if end is End.UPPER else lower(value)
-        sides.append(Cell(SIGNS[end] + number, str(known)))
+        side = Side(value, known, "summary", Arithmetic.REAL)
+        sides.append(Cell(SIGNS[end] + text.side_figure(side, end, whole=whole), str(known)))
     return Tile(name, tuple(sides)) if sides else None
 
 
@@ -213,7 +213,7 @@ def _survival(group: GroupSummary, members: Sequence[Answer]) -> Markup | None:
 def _survival_caption(group: GroupSummary) -> str:
     if group.radius is None:
         return ""
-    censored = f" {group.radius.censored} inputs have no witness at any radius searched." if group.radius.censored else ""
+    censored = f" Without a witness at any radius searched: {inputs(group.radius.censored)}." if group.radius.censored else ""
     proved = " Green: share proved safe, a lower bound." if group.radius.proved else ""
     return (
         f"Share of {group.radius.counted} inputs without a witness within the radius: an upper bound on the share that is safe."

@@ -24,6 +24,7 @@ class Problem:
         property: s(x), bound to the input.
         index: Position of the input in its data set, if it has one.
         true_label: The input's label from the data set, if known.
+        asked: The risk as it was asked for, before it was bound to the input (``targeted:3``); empty if the property is all there is.
     """
 
     network: Network
@@ -31,6 +32,7 @@ class Problem:
     property: Property
     index: int | None = None
     true_label: int | None = None
+    asked: str = ""
 
     @cached_property
     def center(self) -> NDArray[np.float64]:

@@ -54,7 +54,7 @@ class _TpMads:
         arms = task.arms
         self._task, self._options, self._arms = task, options, arms
         like = arms.low
-        self._lanes, self._lane_arms = lanes_of(len(arms), max(1, min(options.lanes, task.queries // 100)), like.device)
+        self._lanes, self._lane_arms = lanes_of(len(arms), max(1, min(options.lanes, task.queries // (60 * like.shape[1]))), like.device)
         count, k = len(self._lanes), like.shape[1]
         self._dimension = k
         self._incumbents = like.new_zeros(count, k)

@@ -181,6 +181,10 @@ def test_what_wrap_refuses() -> None:
 def test_loading_a_name_needs_no_torch_until_it_must(tmp_path: Path) -> None:
     import subprocess
 
-    code = "import sys, netassay.models.load as m\ntry:\n    m.load_network('x.pkl')\nexcept Exception as e:\n    print(type(e).__name__, 'torch' in sys.modules)"
+    code = (
+        "import sys, netassay.models.load as m\n"
+        "try:\n    m.load_network('x.pkl')\n"
+        "except Exception as e:\n    print(type(e).__name__, 'torch' in sys.modules)"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.split() == ["ModelError", "False"]

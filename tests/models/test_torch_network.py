@@ -79,6 +79,7 @@ def test_float64_is_exact_where_float32_rounds(network: GraphNetwork) -> None:
 
 def test_memory_estimate_grows_with_gradients_and_precision(network: GraphNetwork) -> None:
     plain = network.memory_per_point()
-    assert plain == 4 * (network.graph.peak_values + 3 * 16 + 4 * 4)
+    assert plain == 4 * (network.graph.peak_values + network.graph.workspace_values)
+    assert network.graph.workspace_values == 3 * 16 + 4 * 4
     assert network.memory_per_point(gradient=True) > plain
     assert network.in_float64().memory_per_point() > 2 * plain

@@ -128,7 +128,7 @@ def _weights(name: str) -> Arrays:
 
 def _read(path: Path, shapes: dict[str, tuple[int, ...]]) -> Arrays | None:
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
             arrays = {key: np.asarray(stored[key]) for key in shapes}
     except Exception:  # missing, truncated or foreign: whatever is wrong with a cache, the answer is to train again
         return None

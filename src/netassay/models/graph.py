@@ -10,8 +10,8 @@ from math import isnan, prod
 import numpy as np
 
 from netassay.errors import ModelError
-from netassay.models.nonlinear import Clip
-from netassay.models.operators import Convolution, Gather, Operator, Reshape, Shape, ShapeError, TransposedConvolution
+from netassay.models.nonlinear import Clip, Lstm, MaxPool
+from netassay.models.operators import AveragePool, Convolution, Gather, Operator, Reshape, Shape, ShapeError, TransposedConvolution
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,17 +100,30 @@ class Graph:
         return sum(self._size(v) for v in range(len(self.nodes) + 1))
 
     @cached_property
-    def convolution_values(self) -> int:
-        """Most numbers, per sample, that one convolution reads and writes: what a second copy in another layout takes."""
-        return max((self._size(n.inputs[0]) + self._size(p + 1) for p, n, _ in self._convolutions()), default=0)
+    def workspace_values(self) -> int:
+        """Most numbers, per sample, that one operator takes beside what it reads and writes: a generous estimate.
+
+        Convolutions copy both into their own layout, padded pooling copies its input, an LSTM keeps its gates.
+        """
+        return max((self._workspace(p, n) for p, n in enumerate(self.nodes)), default=0)
+
+    def _workspace(self, position: int, node: Node) -> int:
+        operator, result = node.operator, self._size(position + 1)
+        if isinstance(operator, Lstm):
+            return 16 * result
+        if isinstance(operator, Convolution | TransposedConvolution):
+            return prod(self.shapes[node.inputs[0]]) + result
+        if isinstance(operator, AveragePool | MaxPool):
+            return 2 * prod(self.shapes[node.inputs[0]])
+        return 0
 
     @cached_property
     def unfolded_values(self) -> int:
         """Most numbers, per sample, that the unfolded input of one convolution takes."""
-        return max((prod(o.weight.shape[1:]) * o.groups * prod(self.shapes[p + 1][1:]) for p, _, o in self._convolutions()), default=0)
+        return max((prod(o.weight.shape[1:]) * o.groups * prod(self.shapes[p + 1][1:]) for p, o in self._convolutions()), default=0)
 
-    def _convolutions(self) -> list[tuple[int, Node, Convolution | TransposedConvolution]]:
-        return [(p, n, n.operator) for p, n in enumerate(self.nodes) if isinstance(n.operator, Convolution | TransposedConvolution)]
+    def _convolutions(self) -> list[tuple[int, Convolution | TransposedConvolution]]:
+        return [(p, n.operator) for p, n in enumerate(self.nodes) if isinstance(n.operator, Convolution | TransposedConvolution)]
 
     def _size(self, value: int) -> int:
         if value and isinstance(self.nodes[value - 1].operator, Reshape):

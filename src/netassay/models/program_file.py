@@ -21,6 +21,7 @@ import torch
 from torch.export import ExportedProgram
 
 from netassay.errors import ModelError
+from netassay.models.torch_export import first_line, quiet
 
 LIMIT = 2 * 1024**3
 MEMBERS = re.compile(
@@ -31,7 +32,8 @@ MEMBERS = re.compile(
 
 SAMPLE_INPUTS = "data/sample_inputs/model.pt"
 TARGET = re.compile(
-    r"torch\.ops\.aten\.[a-z0-9_]+\.[A-Za-z0-9_]+|_operator\.(getitem|add|sub|mul|floordiv|truediv|mod|neg|eq|ge|gt|le|lt)|torch\.sym_(int|max|min|not)"
+    r"torch\.ops\.aten\._?[a-z][a-z0-9_]*\.[A-Za-z][A-Za-z0-9_]*"
+    r"|_operator\.(getitem|add|sub|mul|floordiv|truediv|mod|neg|eq|ge|gt|le|lt)|torch\.sym_(int|max|min|not)"
 )
 EXPRESSION = re.compile(
     r"(?>Symbol\('[a-z]{1,2}\d++'(?>, (?>positive|integer|nonnegative)=True)*+\)|[a-z]{1,2}\d++"
@@ -59,11 +61,11 @@ def load_program(path: str | Path, *, trust: bool = False, limit: int = LIMIT) -
         raise ModelError(f"{file}: {file.stat().st_size} bytes are more than the limit of {limit}")
     source: Any = io.BytesIO(file.read_bytes() if trust else _rebuilt(_scanned(file, limit)))
     try:
-        return torch.export.load(source)
+        with quiet():
+            return torch.export.load(source)
     except Exception as error:
-        first = (str(error).splitlines() or ["no message"])[0][:300]
         again = f"save it again with torch.export.save of torch {torch.__version__}"
-        raise ModelError(f"{file}: torch cannot load this program: {type(error).__name__}: {first}; {again}") from error
+        raise ModelError(f"{file}: torch cannot load this program: {type(error).__name__}: {first_line(error)}; {again}") from error
 
 
 def _scanned(file: Path, limit: int) -> dict[str, bytes]:
@@ -111,9 +113,7 @@ def _check_sample_inputs(file: Path, content: bytes) -> None:
     try:
         torch.load(io.BytesIO(content), weights_only=True)
     except Exception as error:
-        raise _refusal(
-            file, f"its sample inputs are a pickle that asks for more than tensors ({(str(error).splitlines() or [''])[0][:200]})"
-        ) from error
+        raise _refusal(file, f"its sample inputs are a pickle that asks for more than tensors ({first_line(error)})") from error
 
 
 def _check_text(file: Path, key: str, text: str) -> None:

@@ -286,12 +286,12 @@ def graph_from_module(module: nn.Module, input_shape: Shape) -> Exported:
 
 def _export(module: nn.Module, example: Tensor, *, dynamic: bool) -> ExportedProgram:
     shapes: Any = ({0: Dim("batch", min=1)},) if dynamic else None
-    with torch.no_grad(), _quiet():
+    with torch.no_grad(), quiet():
         return torch.export.export(module, (example,), dynamic_shapes=shapes, strict=False)
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keeps torch.export's own log records and warnings from the user: its failures are raised and said in notes."""
     loggers = [logging.getLogger(name) for name in ("torch.export", "torch._export", "torch.fx", "torch._dynamo")]
     before = [logger.disabled for logger in loggers]

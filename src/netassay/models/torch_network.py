@@ -136,11 +136,11 @@ class GraphNetwork(Network):
     def memory_per_point(self, *, gradient: bool = False) -> int:
         """Bytes of the largest set of values alive at once; with a gradient, of all values and their gradients.
 
-        Convolutions copy what they read and write into their own layout, and unfold their input in float64.
+        What single operators take beside that is added (``Graph.workspace_values``); convolutions unfold their input in float64.
         """
         graph, width = self._graph, 4 if self._dtype == "float32" else 8
         values = 2 * graph.total_values if gradient else graph.peak_values
-        return width * (values + graph.convolution_values + (graph.unfolded_values if self._dtype == "float64" else 0))
+        return width * (values + graph.workspace_values + (graph.unfolded_values if self._dtype == "float64" else 0))
 
     def originals(self) -> dict[str, Evaluate]:
         if self._originals is None:

@@ -64,6 +64,7 @@ class Page:
     glossary: tuple[tuple[str, str], ...]
     legend: str
     tabular_scale: bool
+    has_headlines: bool
     pictures: bool
     data: str = DATA
 
@@ -171,6 +172,7 @@ def _page(answers: Sequence[Answer], files: Sequence[Mapping[str, str]], show: P
         legend=images.legend().uri,
         tabular_scale=show.scale is not None,
         pictures=show.image_layout is not None,
+        has_headlines=any(group.headline for groups in sections.values() for group in groups),
     )
 
 

@@ -24,6 +24,9 @@ from netassay.results.summary import GroupSummary, Interval, proved_value, summa
 
 MOST_ROWS = 1000
 MOST_BRACKETS = 24
+OPEN_CARDS = 3
+"""Cards of a radius group that are shown at once; the others, and those of all other questions, unfold."""
+
 SIGNS = {End.UPPER: "\u2264 ", End.LOWER: "\u2265 "}
 
 
@@ -57,6 +60,8 @@ class Group:
     table_note: str
     cards: tuple[Card, ...]
     cards_note: str
+    headline: bool
+    open_cards: int
 
 
 def group_view(members: Sequence[Answer], ident: str, show: Presentation, files: Files) -> Group:
@@ -83,6 +88,8 @@ def group_view(members: Sequence[Answer], ident: str, show: Presentation, files:
         table=answers_table(ordered[:MOST_ROWS], summary, show, files),
         table_note=_rest(len(ordered), MOST_ROWS, "inputs are listed here, worst first; all are in report.json."),
         cards=tuple(card(a, show, files) for a in told[: show.most_cards]),
+        headline=summary.question is Question.RADIUS,
+        open_cards=OPEN_CARDS if summary.question is Question.RADIUS else 0,
         cards_note=_rest(len(told), show.most_cards, "inputs with a witness have a card, worst first; the table and report.json have all."),
     )
 

@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from netassay.models.black_box import BlackBox
-from netassay.models.builtin import digits_test
 from numpy.typing import NDArray
 
 import netassay as na
 from netassay.assessment.ask import ask
 from netassay.assessment.assess import problems
+from netassay.models.black_box import BlackBox
+from netassay.models.builtin import digits_test
 from netassay.models.network import Network
 from netassay.results.answer import Question
 from netassay.specs.risks import parse_risk

@@ -96,7 +96,9 @@ def test_a_successful_search_keeps_the_poll_size() -> None:
     falsifier, search = one_lane(quadratic(np.full(4, 0.37)))
     seen = stages(falsifier, search, 40)
     assert all(before == after for stage, before, after in seen if stage == "SEARCH")
-    assert sum(stage == "SEARCH" for stage, _, _ in seen) > sum(stage == "POLL" for stage, _, _ in seen), "successful searches skip the poll"
+    assert sum(stage == "SEARCH" for stage, _, _ in seen) > sum(stage == "POLL" for stage, _, _ in seen), (
+        "successful searches skip the poll"
+    )
 
 
 def test_a_poll_set_is_plus_and_minus_every_axis() -> None:

@@ -173,7 +173,7 @@ def _into_domain(points: NDArray[np.floating], problem: Problem) -> NDArray[np.f
     return np.asarray(clipped.astype(points.dtype))
 
 
-def _walk_rays(search: Search, changed: NDArray[np.int64], passes: int = 3) -> None:
+def _walk_rays(search: Search, changed: NDArray[np.int64], passes: int = 4) -> None:
     """The boundary walk: a grid on the segment from the centre to each witness, refined between its last safe and first violating point."""
     space, records = search.space, search.records
     changed = changed[search.room[changed] >= passes * GRID]

@@ -89,7 +89,13 @@ def assess(
             **region,
         )
     return deliver(
-        answers, inputs.saying(dict.fromkeys(notes)), output, single=False, title="Safety assessment", fail_under=fail_under, scale=region["scale"]
+        answers,
+        inputs.saying(dict.fromkeys(notes)),
+        output,
+        single=False,
+        title="Safety assessment",
+        fail_under=fail_under,
+        scale=region["scale"],
     )
 
 

@@ -72,16 +72,14 @@ def main(folder: str = "breast-cancer-report") -> None:
     print(f"report: {page}")
     for answer in answers[:10]:
         side = answer.bracket.upper
-        print(
-            f"patient {answer.index}: decision {answer.label}, L-inf radius in spreads: {side and f'<= {side.value:.3g}'} ({answer.outcome})"
-        )
+        radius = f"<= {side.value:.3g} spreads" if side else "unknown"
+        print(f"patient {answer.index}: decision {answer.label}, L-inf radius {radius} ({answer.outcome})")
 
     forest = HistGradientBoostingClassifier(random_state=0).fit(inputs[train], labels[train])
     box = na.Network(forest.predict_proba, domain=domain, outputs="probabilities", name="gradient-boosting", identity="example")
     found = na.radius(box, "robustness", inputs[450].astype(np.float64), p="l0", budget=BUDGET)
-    print(
-        f"black box, features to change: {found.witness.distance if found.witness else 'none found'}; marked: {found.witness and found.witness.marked!r}"
-    )
+    changed = f"{found.witness.distance:.0f} {found.witness.marked}" if found.witness else "no change found"
+    print(f"black box, features to change until the decision does: {changed}")
 
 
 if __name__ == "__main__":

@@ -285,3 +285,28 @@ def test_assess_asks_everything() -> None:
     )
     assert len(answers) == 2 * 2 * 3 * 2
     assert {a.question for a in answers} == set(Question)  # type: ignore[attr-defined]
+
+
+def test_a_witness_is_moved_out_until_every_engine_confirms_it() -> None:
+    """The original engine sees the boundary a little further out than the network itself; a far-off one can only be marked."""
+
+    class Disputed(TinyNetwork):
+        shift = 0.0
+
+        def originals(self) -> dict:  # type: ignore[type-arg]
+            return {"other": lambda points: np.array([[points[0][0] + 0.25 + self.shift, points[0][1]]], dtype=np.float64)}
+
+    base = linear(np.array([[1.0, 0], [0, 1.0]]), np.array([0.25, 0]), Box.filled((2,), 0, 1))
+    network = Disputed(base.module, base.domain, 2)
+    (problem,) = robustness_problems(network, np.array([[0.5, 0.5]]), 0.5, "linf")
+    for shift, confirmed in ((1e-4, True), (0.5, False)):
+        network.shift = shift
+        (answer,) = ask(Question.RADIUS, [problem], budget=BUDGET)
+        assert isinstance(answer, RadiusAnswer)
+        assert answer.witness is not None
+        assert answer.bracket.upper is not None
+        assert answer.witness.replay.confirmed is confirmed
+        assert bool(answer.witness.marked) is not confirmed
+        assert answer.bracket.upper.value >= (0.25 + shift) / 2 * (1 - 1e-9) if confirmed else 0.125
+        assert answer.bracket.upper.value <= 0.13
+        assert [p.upper for p in answer.trace][-1] == answer.bracket.upper.value

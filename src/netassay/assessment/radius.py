@@ -12,11 +12,12 @@ from netassay.assessment.session import Session
 from netassay.assessment.traces import clipped_trace
 from netassay.falsifiers.base import Method
 from netassay.falsifiers.search import Search
-from netassay.falsifiers.space import Arms
+from netassay.falsifiers.space import Arms, Space
 from netassay.numerics.norms import Norm
 from netassay.results.answer import Outcome, RadiusAnswer
 from netassay.results.bracket import Bracket, End, Side
 from netassay.results.guarantee import Guarantee
+from netassay.results.witness import Witness
 from netassay.specs.problem import Problem
 
 LADDER = 8
@@ -28,7 +29,7 @@ OPENING, ROUND = (0.2, 1500), (0.08, 600)
 GROWTH = 1.3
 """By how much the most queries of a round grow from one to the next, so that large budgets are searched in large pieces."""
 
-BACK_OFF = (1.0, 1 + 1e-6, 1 + 1e-5, 1 + 1e-4, 1 + 1e-3, 1 + 1e-2)
+BACK_OFF = (1 + 1e-6, 1 + 1e-5, 1 + 1e-4, 1 + 1e-3, 1 + 1e-2)
 """How far a witness on the boundary is moved outwards until every arithmetic sees the violation."""
 
 GRID = 16
@@ -141,13 +142,8 @@ class _Walk:
         """Confirms the nearest violation of problem b, moving it outwards as little as needed."""
         session, records, space = self._session, self._search.records, self._search.space
         problem = session.problems[b]
-        base = session.full_point(b, records.nearest_points[b])
-        center = problem.center.astype(base.dtype)
-        factors = np.ones(1) if self.discrete or space.snaps else np.array(BACK_OFF)
-        points = np.stack([base, *((center + (base - center) * f).astype(base.dtype) for f in factors[1:])])
-        points = _into_domain(points, problem)
-        owners = np.full(len(points), b)
-        exact = session.exact_values(owners, points)
+        points = _outwards(problem, session.full_point(b, records.nearest_points[b]), space)
+        exact = session.exact_values(np.full(len(points), b), points)
         single = self._own_values(b, points)
         inside = problem.region.contains(points.astype(np.float64))
         for i in np.flatnonzero(inside):
@@ -167,10 +163,14 @@ class _Walk:
             self._session.nearest[b] = distance
 
 
-def _into_domain(points: NDArray[np.floating], problem: Problem) -> NDArray[np.floating]:
-    box = problem.region.domain  # type: ignore[union-attr]
-    clipped = np.clip(points.astype(np.float64), box.lower, box.upper)
-    return np.asarray(clipped.astype(points.dtype))
+def _outwards(problem: Problem, point: NDArray[np.floating], space: Space) -> NDArray[np.floating]:
+    """The point, and the same a little further out (``BACK_OFF``) without leaving the domain; discrete points stay alone."""
+    if space.norm is Norm.L0 or space.snaps:
+        return point[None]
+    center, box = problem.center.astype(point.dtype), problem.region.domain  # type: ignore[union-attr]
+    moved = np.stack([center + (point - center) * factor for factor in BACK_OFF])
+    clipped = np.clip(moved.astype(np.float64), box.lower, box.upper).astype(point.dtype)
+    return np.concatenate([point[None], clipped])
 
 
 def _walk_rays(search: Search, changed: NDArray[np.int64], passes: int = 4) -> None:
@@ -245,14 +245,26 @@ def _changed_groups(search: Search, b: int) -> list[Tensor]:
     return [(groups == g) & moved for g in sorted(set(groups[moved].tolist()))]
 
 
+def _replayed(session: Session, b: int, point: NDArray[np.floating]) -> Witness | None:
+    """The nearest form of the point that every engine confirms; failing that, the nearest that the exact one does, which is marked."""
+    problem, replayer = session.problems[b], session.replayer
+    doubtful = None
+    for candidate in _outwards(problem, point, session.search.space):
+        replay = replayer.replay(problem, candidate)
+        if replay.confirmed:
+            return replayer.witness(problem, candidate, replay)
+        if doubtful is None and replay.inside and replay.violated[replayer.exact.name]:
+            doubtful = replayer.witness(problem, candidate, replay)
+    return doubtful
+
+
 def _answer(session: Session, walk: _Walk, b: int, label: int | None) -> RadiusAnswer:
     point = walk.points[b]
     bracket, witness, outcome = Bracket(End.UPPER), None, Outcome.NO_WITNESS
     if point is not None:
-        problem, replayer = session.problems[b], session.replayer
-        replay = replayer.replay(problem, point)
-        if replay.confirmed or (replay.inside and replay.violated[replayer.exact.name]):
-            witness = replayer.witness(problem, point, replay)
+        replayer = session.replayer
+        witness = _replayed(session, b, point)
+        if witness is not None:
             distance = float(witness.distance or 0.0)
             value = max(0.0, distance - 1) if walk.discrete else distance
             bracket = bracket.tighten(End.UPPER, Side(value, Guarantee.ATTAINED, session.settings.method, replayer.exact.arithmetic))

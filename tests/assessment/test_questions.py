@@ -307,6 +307,6 @@ def test_a_witness_is_moved_out_until_every_engine_confirms_it() -> None:
         assert answer.bracket.upper is not None
         assert answer.witness.replay.confirmed is confirmed
         assert bool(answer.witness.marked) is not confirmed
-        assert answer.bracket.upper.value >= (0.25 + shift) / 2 * (1 - 1e-9) if confirmed else 0.125
+        assert answer.bracket.upper.value >= ((0.25 + shift) / 2 * (1 - 1e-9) if confirmed else 0.125)
         assert answer.bracket.upper.value <= 0.13
         assert [p.upper for p in answer.trace][-1] == answer.bracket.upper.value

@@ -50,7 +50,7 @@ class Replayer:
         own = Engine(f"torch-{network.dtype}", Arithmetic(network.dtype), _torch_outputs(network))
         double = network if network.dtype == "float64" else network.in_float64()
         doubles = [] if double is None or double is network else [Engine("torch-float64", Arithmetic.FLOAT64, _torch_outputs(double))]
-        originals = [Engine(name, Arithmetic.FLOAT32, call) for name, call in network.originals().items()]
+        originals = [Engine(name, _arithmetic(name), call) for name, call in network.originals().items()]
         self.engines: list[Engine] = [own, *doubles, *originals]
         self.exact = doubles[0] if doubles else own
         self._remembered: dict[tuple[str, bytes], Array] = {}
@@ -122,6 +122,12 @@ class Replayer:
         if self.exact.arithmetic is not Arithmetic.FLOAT64 and abs(replay.values[self.exact.name]) <= noise:
             return f"near the limit: the model has no float64 evaluation and |s| is within its rounding ({noise:.1e})"
         return ""
+
+
+def _arithmetic(name: str) -> Arithmetic:
+    """Engines are named ``engine-dtype``; anything else counts as unchecked."""
+    dtype = name.rpartition("-")[2]
+    return Arithmetic(dtype) if dtype in set(Arithmetic) else Arithmetic.UNCHECKED
 
 
 def _noise(dtype: str) -> float:

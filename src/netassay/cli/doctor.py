@@ -17,7 +17,7 @@ from netassay.cli.exit_codes import ExitCode
 from netassay.cli.tables import aligned
 from netassay.errors import UsageError
 
-REQUIRED = ("numpy", "scipy", "torch", "onnx", "scikit-learn", "matplotlib")
+REQUIRED = ("numpy", "torch", "onnx", "scikit-learn", "pydantic", "jinja2")
 COLUMNS = ("path", "input_shape", "outputs", "parameters", "opset", "domain", "deviation", "exact", "inputs", "agrees", "operators")
 OPTIONAL = {"onnxruntime": "a second engine that replays witnesses on ONNX models"}
 

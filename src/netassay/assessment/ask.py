@@ -82,7 +82,7 @@ def ask(
         share = _time_left(settings, len(group), sum(a is None for a in answers))
         for i, answer in zip(group, _answer(question, batch, replayer, share, entry.build(), [labels[i] for i in group]), strict=True):
             answers[i] = answer
-        if answers[group[0]].provenance.interrupted:  # type: ignore[union-attr]
+        if any(a is not None and a.provenance.interrupted for a in answers):
             break
     return [a for a in answers if a is not None]
 

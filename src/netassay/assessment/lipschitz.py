@@ -67,7 +67,7 @@ def _settled(session: Session, b: int, direction: int) -> tuple[float, Witness] 
         return None
     problem, replayer = session.problems[b], session.replayer
     sign = 1.0 if direction == RISING else -1.0
-    distance = float(problem.region.distance(np.asarray(point, dtype=np.float64)[None])[0])  # type: ignore[union-attr]
+    distance = float(problem.ball.distance(np.asarray(point, dtype=np.float64)[None])[0])
     claimed = sign * session.confirmed.value[direction, b]
     if claimed <= 0:
         return None
@@ -86,7 +86,7 @@ def _settled(session: Session, b: int, direction: int) -> tuple[float, Witness] 
 def _d_prime(session: Session, b: int, steepest: tuple[float, Witness] | None) -> Side | None:
     """min(d, s(x0) / Q found): no d' at all for L0, whose ball is not convex, or where s(x0) < 0."""
     problem = session.problems[b]
-    value, radius = float(session.centers[b]), float(problem.region.radius)  # type: ignore[union-attr]
+    value, radius = float(session.centers[b]), float(problem.ball.radius)
     if session.search.space.norm is Norm.L0 or value < 0 or steepest is None:
         return None
     return Side(

@@ -156,7 +156,7 @@ class _Walk:
         return self._session.replayer.values(self._session.problems[b], points, self._session.replayer.engines[0])
 
     def _accept(self, b: int, point: NDArray[np.floating]) -> None:
-        distance = float(self._session.problems[b].region.distance(point.astype(np.float64)[None])[0])  # type: ignore[union-attr]
+        distance = float(self._session.problems[b].ball.distance(point.astype(np.float64)[None])[0])
         if distance < self.found[b]:
             self.found[b], self.points[b] = distance, point
             self.history[b].append((int(self._search.used[b]), self._search.clock.elapsed, distance))
@@ -167,7 +167,7 @@ def _outwards(problem: Problem, point: NDArray[np.floating], space: Space) -> ND
     """The point, and the same a little further out (``BACK_OFF``) without leaving the domain; discrete points stay alone."""
     if space.norm is Norm.L0 or space.snaps:
         return point[None]
-    center, box = problem.center.astype(point.dtype), problem.region.domain  # type: ignore[union-attr]
+    center, box = problem.center.astype(point.dtype), problem.ball.domain
     moved = np.stack([center + (point - center) * factor for factor in BACK_OFF])
     clipped = np.clip(moved.astype(np.float64), box.lower, box.upper).astype(point.dtype)
     return np.concatenate([point[None], clipped])

@@ -185,7 +185,7 @@ class Session:
             return
         objective = value
         if self.slopes:
-            objective = (value - self.centers[b]) / float(region.distance(wide)[0])  # type: ignore[union-attr]
+            objective = (value - self.centers[b]) / float(self.problems[b].ball.distance(wide)[0])
         kept = self.confirmed.value[direction, b]
         better = np.isnan(kept) or (objective > kept if direction == 0 else objective < kept)
         if not better:

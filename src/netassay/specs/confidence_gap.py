@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -50,8 +50,8 @@ class ConfidenceGap(Property):
     case: GapCase = GapCase.GIVEN
     on: Scale = Scale.PROBABILITIES
 
-    name: ClassVar[str] = "gap"
-    zero_is_safe: ClassVar[bool] = False
+    name = "gap"
+    zero_is_safe = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "label", expressions.checked_label(self.label, self.name))
@@ -88,13 +88,11 @@ class ConfidenceGap(Property):
     def parameters(self) -> Parameters:
         return {"label": np.asarray(self.label), "other": np.asarray(self.other), "eps": np.asarray(self.eps)}
 
-    @classmethod
-    def expression(cls, scores: Any, parameters: Mapping[str, Any]) -> Any:
+    def expression(self, scores: Any, parameters: Mapping[str, Any]) -> Any:
         gap = expressions.score_of(scores, parameters["label"]) - expressions.score_of(scores, parameters["other"])
         return expressions.poisoned(gap - parameters["eps"], scores)
 
-    @classmethod
-    def guide(cls, logits: Any, parameters: Mapping[str, Any], targets: Any) -> Any:
+    def guide(self, logits: Any, parameters: Mapping[str, Any], targets: Any) -> Any:
         """The gap between the two logits."""
         del targets
         return expressions.score_of(logits, parameters["label"]) - expressions.score_of(logits, parameters["other"])

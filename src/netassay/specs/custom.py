@@ -28,9 +28,9 @@ class Custom(Property):
     """
 
     fn: Callable[[Any], Any]
-    name: str  # type: ignore[misc]
+    name: str
     on: Scale = Scale.PROBABILITIES
-    zero_is_safe: bool = True  # type: ignore[misc]
+    zero_is_safe: bool = True
 
     def __post_init__(self) -> None:
         if not callable(self.fn):
@@ -39,7 +39,7 @@ class Custom(Property):
     def parameters(self) -> Parameters:
         return {}
 
-    def expression(self, scores: Any, parameters: Mapping[str, Any]) -> Any:  # type: ignore[override]
+    def expression(self, scores: Any, parameters: Mapping[str, Any]) -> Any:
         del parameters
         values = self.fn(scores)
         shape = getattr(values, "shape", None)
@@ -47,10 +47,6 @@ class Custom(Property):
             found = f"shape {tuple(shape)}" if shape is not None else type(values).__name__
             raise PropertyError(f"the custom property {self.name!r} must give one value per row, shape ({scores.shape[0]},); got {found}")
         return expressions.poisoned(values, scores)
-
-    def is_violated(self, value: float) -> bool:  # type: ignore[override]
-        """As ``Property.is_violated``; depends on ``zero_is_safe`` of this property."""
-        return value < 0 or (value == 0 and not self.zero_is_safe)
 
     def family(self) -> tuple[object, ...]:
         return (type(self), self.on, self.fn, self.zero_is_safe)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import array_api_compat
 import numpy as np
@@ -43,8 +43,8 @@ class OutputHalfspaces(Property):
     rows: tuple[int, ...]
     on: Scale
 
-    name: ClassVar[str] = "halfspaces"
-    zero_is_safe: ClassVar[bool] = False
+    name = "halfspaces"
+    zero_is_safe = False
 
     def __init__(self, matrices: Sequence[ArrayLike], offsets: Sequence[ArrayLike], on: Scale = Scale.OUTPUTS) -> None:
         disjuncts = _disjuncts(matrices, offsets)
@@ -58,8 +58,7 @@ class OutputHalfspaces(Property):
     def parameters(self) -> Parameters:
         return {"matrix": self.matrix.copy(), "offset": self.offset.copy()}
 
-    @classmethod
-    def expression(cls, scores: Any, parameters: Mapping[str, Any]) -> Any:
+    def expression(self, scores: Any, parameters: Mapping[str, Any]) -> Any:
         xp = array_api_compat.array_namespace(scores)
         matrix, offset = parameters["matrix"], parameters["offset"]
         products = xp.matmul(matrix, scores[:, None, :, None])[..., 0]

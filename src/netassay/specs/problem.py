@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from netassay.errors import RegionError
 from netassay.models.network import Network
 from netassay.numerics.box import Box
 from netassay.specs.property import Property
@@ -33,6 +34,13 @@ class Problem:
     index: int | None = None
     true_label: int | None = None
     asked: str = ""
+
+    @cached_property
+    def ball(self) -> Ball:
+        """The region as a ball; raises RegionError if it is a plain box."""
+        if not isinstance(self.region, Ball):
+            raise RegionError("this needs a ball around an input; a plain box serves 'reach' only")
+        return self.region
 
     @cached_property
     def center(self) -> NDArray[np.float64]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 import array_api_compat
 import numpy as np
@@ -20,29 +20,28 @@ Parameters = dict[str, NDArray[Any]]
 class Property(ABC):
     """An expression s over the scores of one network; frozen dataclasses implement it.
 
-    Class attributes:
+    Attributes:
         name: The family, as in ``Risk.name``.
         zero_is_safe: Whether s = 0 counts as safe (for robustness a tie is an adversarial example: it does not).
+        on: The scale that it is measured on.
     """
 
-    name: ClassVar[str]
-    zero_is_safe: ClassVar[bool]
+    name: str
+    zero_is_safe: bool
     on: Scale
 
     @abstractmethod
     def parameters(self) -> Parameters:
         """The numbers of this property; arrays of one shape per family, without a row axis."""
 
-    @classmethod
     @abstractmethod
-    def expression(cls, scores: Any, parameters: Mapping[str, Any]) -> Any:
+    def expression(self, scores: Any, parameters: Mapping[str, Any]) -> Any:
         """s for each row: scores (rows, m), every parameter with a leading axis of length rows (or 1).
 
         Works on numpy and torch arrays (array API) and keeps gradients. NaN scores give NaN.
         """
 
-    @classmethod
-    def guide(cls, logits: Any, parameters: Mapping[str, Any], targets: Any) -> Any | None:
+    def guide(self, logits: Any, parameters: Mapping[str, Any], targets: Any) -> Any | None:
         """A stand-in for s that rises and falls with it but does not saturate, for gradients only.
 
         Where a softmax is nearly 0 or 1, float32 gradients of probabilities vanish; their log-odds keep a slope.
@@ -71,10 +70,9 @@ class Property(ABC):
         rows = {name: _as_rows(value, scores, xp, device) for name, value in self.parameters().items()}
         return self.expression(scores, rows)
 
-    @classmethod
-    def is_violated(cls, value: float) -> bool:
+    def is_violated(self, value: float) -> bool:
         """Whether s = value is a risk. NaN is neither safe nor a witness, so False: callers must test for NaN first."""
-        return value < 0 or (value == 0 and not cls.zero_is_safe)
+        return value < 0 or (value == 0 and not self.zero_is_safe)
 
 
 class RiskTemplate(Protocol):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -48,13 +48,15 @@ class Reachability(Property):
     direction: Direction = Direction.BELOW
     center_score: float | None = None
     on: Scale = Scale.PROBABILITIES
+    zero_is_safe: bool = field(init=False, repr=False, compare=False)
 
-    name: ClassVar[str] = "reachability"
+    name = "reachability"
 
     def __post_init__(self) -> None:
         if self.direction not in list(Direction):
             raise PropertyError(f"the direction of reachability must be one of {', '.join(Direction)}; got {self.direction!r}")
         object.__setattr__(self, "direction", Direction(self.direction))
+        object.__setattr__(self, "zero_is_safe", self.direction is Direction.BELOW)
         object.__setattr__(self, "label", expressions.checked_label(self.label, self.name))
         eps = expressions.finite(self.eps, f"eps of {self.name}")
         if self.on is Scale.PROBABILITIES and not 0 < eps < 1:
@@ -68,11 +70,6 @@ class Reachability(Property):
             object.__setattr__(self, "center_score", expressions.finite(self.center_score, f"center_score of {self.name}"))
 
     @property
-    def zero_is_safe(self) -> bool:  # type: ignore[override]
-        """Whether s = 0 counts as safe: for ``below`` only."""
-        return self.direction is Direction.BELOW
-
-    @property
     def threshold(self) -> float:
         """The score that must not be passed."""
         return self.eps + (self.center_score or 0.0)
@@ -81,21 +78,16 @@ class Reachability(Property):
         sign = 1.0 if self.direction is Direction.BELOW else -1.0
         return {"label": np.asarray(self.label), "threshold": np.asarray(self.threshold), "sign": np.asarray(sign)}
 
-    @classmethod
-    def expression(cls, scores: Any, parameters: Mapping[str, Any]) -> Any:
+    def expression(self, scores: Any, parameters: Mapping[str, Any]) -> Any:
         above = expressions.score_of(scores, parameters["label"]) - parameters["threshold"]
         return expressions.poisoned(parameters["sign"] * above, scores)
 
-    def guide(self, logits: Any, parameters: Mapping[str, Any], targets: Any) -> Any | None:  # type: ignore[override]
+    def guide(self, logits: Any, parameters: Mapping[str, Any], targets: Any) -> Any | None:
         """The log-odds of the label, with the sign of s; None on logits, where s itself does not saturate."""
         del targets
         if self.on is not Scale.PROBABILITIES or logits.shape[-1] < 2:
             return None
         return parameters["sign"] * expressions.log_odds(logits, parameters["label"])
-
-    def is_violated(self, value: float) -> bool:  # type: ignore[override]
-        """As ``Property.is_violated``; depends on the direction."""
-        return value < 0 or (value == 0 and not self.zero_is_safe)
 
     def family(self) -> tuple[object, ...]:
         return (type(self), self.on, self.direction)
@@ -126,8 +118,8 @@ class Output(Property):
     index: int
     on: Scale = Scale.OUTPUTS
 
-    name: ClassVar[str] = "output"
-    zero_is_safe: ClassVar[bool] = True
+    name = "output"
+    zero_is_safe = True
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "index", expressions.checked_label(self.index, self.name))
@@ -135,8 +127,7 @@ class Output(Property):
     def parameters(self) -> Parameters:
         return {"index": np.asarray(self.index)}
 
-    @classmethod
-    def expression(cls, scores: Any, parameters: Mapping[str, Any]) -> Any:
+    def expression(self, scores: Any, parameters: Mapping[str, Any]) -> Any:
         return expressions.poisoned(expressions.score_of(scores, parameters["index"]), scores)
 
     def check(self, scores: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -37,8 +37,8 @@ class Robustness(Property):
     eps: float = 0.0
     on: Scale = Scale.PROBABILITIES
 
-    name: ClassVar[str] = "robustness"
-    zero_is_safe: ClassVar[bool] = False
+    name = "robustness"
+    zero_is_safe = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "label", expressions.checked_label(self.label, self.name))
@@ -61,12 +61,10 @@ class Robustness(Property):
     def parameters(self) -> Parameters:
         return {"label": np.asarray(self.label), "eps": np.asarray(self.eps)}
 
-    @classmethod
-    def expression(cls, scores: Any, parameters: Mapping[str, Any]) -> Any:
+    def expression(self, scores: Any, parameters: Mapping[str, Any]) -> Any:
         return expressions.margin(scores, parameters["label"]) - parameters["eps"]
 
-    @classmethod
-    def guide(cls, logits: Any, parameters: Mapping[str, Any], targets: Any) -> Any:
+    def guide(self, logits: Any, parameters: Mapping[str, Any], targets: Any) -> Any:
         """The margin between logits, over all rivals or over the target alone."""
         return expressions.guided_margin(logits, parameters["label"], targets)
 

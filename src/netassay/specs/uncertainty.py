@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any
 
 import array_api_compat
 import numpy as np
@@ -40,8 +40,8 @@ class Uncertainty(Property):
     reference: tuple[float, ...] | None
     on: Scale = field(init=False)
 
-    name: ClassVar[str] = "uncertainty"
-    zero_is_safe: ClassVar[bool] = True
+    name = "uncertainty"
+    zero_is_safe = True
 
     def __init__(self, eps: float, reference: ArrayLike | None = None) -> None:
         value = expressions.finite(eps, f"eps of {self.name}")
@@ -58,8 +58,7 @@ class Uncertainty(Property):
         negative_entropy = float(np.sum(q[q > 0] * np.log(q[q > 0])))
         return {"eps": np.asarray(self.eps), "reference": q, "negative_entropy": np.asarray(negative_entropy)}
 
-    @classmethod
-    def expression(cls, scores: Any, parameters: Mapping[str, Any]) -> Any:
+    def expression(self, scores: Any, parameters: Mapping[str, Any]) -> Any:
         xp = array_api_compat.array_namespace(scores)
         below = xp.max(scores, axis=-1, keepdims=True) - scores
         log_total = xp.log(xp.sum(xp.exp(-below), axis=-1))

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from netassay.api import stream as stream
     from netassay.models.load import load_network as load
     from netassay.models.load import wrap as Network
+    from netassay.models.scores import Scale as Scale
     from netassay.numerics.box import Box as Box
     from netassay.numerics.budget import Budget as Budget
     from netassay.numerics.norms import Norm as Norm
@@ -49,6 +50,7 @@ _HOMES = {
     "Question": "netassay.results.answer:Question",
     "Reachability": "netassay.specs.reachability:Reachability",
     "Robustness": "netassay.specs.robustness:Robustness",
+    "Scale": "netassay.models.scores:Scale",
     "Uncertainty": "netassay.specs.uncertainty:Uncertainty",
     "assess": "netassay.api:assess",
     "lipschitz": "netassay.api:lipschitz",
@@ -76,6 +78,7 @@ __all__ = [
     "Question",
     "Reachability",
     "Robustness",
+    "Scale",
     "Uncertainty",
     "__version__",
     "assess",

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from netassay.assessment.ask import Progress, ask
 from netassay.assessment.assess import assess as assess_all
 from netassay.assessment.assess import covering_radius
+from netassay.assessment.rounding import representable
 from netassay.assessment.stream import stream as streamed
 from netassay.checking.replay import Replayer, classify
 from netassay.errors import DataError, ModelError, UsageError
@@ -200,7 +201,7 @@ def _problem(network: Network, risk: Risk, region: Ball | Box, label: int | None
     template = parse_risk(risk) if isinstance(risk, str) else risk
     if isinstance(region, Box):
         raise UsageError("over a box there is no input to bind the risk to; give a ball, or a bound expression such as na.Output(0)")
-    outputs = classify(Replayer(network), [region.center])[0]
+    outputs = classify(Replayer(network), representable(region.center, region.domain, network.dtype))
     return Problem(network, region, template.bind(network.convention, outputs), None, label)
 
 

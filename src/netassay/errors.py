@@ -6,7 +6,8 @@
     ├── InputError                     what the user gave cannot be used (exit code 2)
     │   ├── UsageError                 an unknown name, or options that contradict each other
     │   ├── ModelError                 a model that cannot be read, trusted or evaluated
-    │   │   └── UnsupportedOperatorError
+    │   │   ├── UnsupportedOperatorError
+    │   │   └── NotFiniteError         NaN or infinity at an input
     │   ├── DataError                  inputs or labels that do not fit the model
     │   ├── RegionError                an empty, unbounded or ill-formed region
     │   └── PropertyError              a property that does not fit the network's outputs
@@ -38,6 +39,10 @@ class ModelError(InputError):
 
 class UnsupportedOperatorError(ModelError):
     """An operator that the operator graph does not know."""
+
+
+class NotFiniteError(ModelError):
+    """The network gives NaN or infinity at an input."""
 
 
 class DataError(InputError):

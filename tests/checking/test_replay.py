@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from netassay.checking.replay import Replayer, classify
-from netassay.errors import ModelError
+from netassay.errors import NotFiniteError
 from netassay.models.scores import Scale
 from netassay.numerics.box import Box
 from netassay.results.witness import RiskClass
@@ -100,8 +100,8 @@ def test_claims_are_checked_on_every_engine() -> None:
 
 def test_centres_without_finite_outputs_are_refused() -> None:
     network = TinyNetwork(FunctionModule(lambda x: x / 0), Box.filled((2,), 0, 1), 2)
-    with pytest.raises(ModelError, match="input 0"):
-        classify(Replayer(network), [np.array([0.5, 0.0])])
+    with pytest.raises(NotFiniteError, match="finite"):
+        classify(Replayer(network), np.array([0.5, 0.0]))
 
 
 def test_an_original_engine_that_disagrees_prevents_the_claim() -> None:

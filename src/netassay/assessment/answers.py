@@ -44,7 +44,7 @@ def common(
 def session_common(session: Session, b: int, *, outcome: Outcome, label: int | None) -> dict[str, Any]:
     """``common`` for problem ``b`` of a session that has searched."""
     search = session.search
-    return common(
+    shared = common(
         session.problems[b],
         session.settings,
         outcome=outcome,
@@ -54,6 +54,7 @@ def session_common(session: Session, b: int, *, outcome: Outcome, label: int | N
         calls=search.counter.calls,
         interrupted=search.stopped,
     )
+    return {**shared, "notes": session.notes()}
 
 
 def risk(problem: Problem) -> Risk:
@@ -79,8 +80,8 @@ def provenance(problem: Problem, settings: Settings, *, queries: int, calls: int
     network: Network = problem.network
     center = np.ascontiguousarray(problem.center)
     options: dict[str, str | int | float | bool | None] = {
-        "queries": settings.budget.queries,
-        "seconds": settings.budget.seconds,
+        "queries": settings.asked.queries,
+        "seconds": settings.asked.seconds,
         "tolerance": settings.tolerance,
     }
     return Provenance(

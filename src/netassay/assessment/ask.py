@@ -14,15 +14,17 @@ from netassay.assessment.answers import common
 from netassay.assessment.lipschitz import lipschitz
 from netassay.assessment.radius import radius
 from netassay.assessment.reach import reach
+from netassay.assessment.rounding import representable
 from netassay.assessment.session import Progress, Session, Settings
 from netassay.checking.replay import Replayer, classify
-from netassay.errors import CapabilityError, RegionError
+from netassay.errors import CapabilityError, RegionError, UsageError
 from netassay.falsifiers.base import Method, Objective
 from netassay.falsifiers.registry import method_entry
 from netassay.falsifiers.search import MOST_NUMBERS, MOST_ROWS, Search
 from netassay.models.scores import Scale
 from netassay.numerics.box import Box
 from netassay.numerics.budget import Budget, Clock
+from netassay.numerics.interrupts import deferred_interrupts
 from netassay.results.answer import Answer, LipschitzAnswer, Outcome, Question, RadiusAnswer, ReachAnswer
 from netassay.results.bracket import Bracket, End, Side
 from netassay.results.guarantee import Guarantee
@@ -49,7 +51,8 @@ def ask(
 
     A centre that its network misclassifies is answered as such and not searched. Centres are rounded to the
     network's dtype first (towards the inside of the domain), since nothing else can be evaluated; distances are
-    measured from there. An interrupt (Ctrl-C) ends the search and returns what was found, marked as interrupted.
+    measured from there. An interrupt (Ctrl-C) ends the search and returns what was found, marked as interrupted; problems
+    that were not begun are left out.
 
     Args:
         question: RADIUS, LIPSCHITZ or REACH.
@@ -69,19 +72,28 @@ def ask(
     if not problems:
         return []
     network = problems[0].network
+    if any(p.network is not network for p in problems):
+        raise UsageError("one call asks about one network; these problems have several: ask about each network in a call of its own")
     if entry.needs == "gradients" and not network.differentiable:
         raise CapabilityError(
             f"method {method!r} needs gradients, which {network.name} does not offer (a black box); use 'auto', 'tpmads' or 'random'"
         )
-    settings = Settings(method, budget, seed, Clock(budget.seconds), progress, tolerance)
+    with deferred_interrupts() as interrupted:
+        settings = Settings(method, budget, seed, Clock(budget.seconds), progress, tolerance, budget, len(problems), 0, interrupted)
+        return _all(question, problems, settings, entry.build())
+
+
+def _all(question: Question, problems: Sequence[Problem], settings: Settings, method: Method) -> list[Answer]:
+    network, budget = problems[0].network, settings.budget
     replayer = Replayer(network)
     rounded = [_representable(p) for p in problems]
     labels, answers = _screen(question, rounded, replayer, settings)
     for group in _groups(rounded, [i for i in range(len(rounded)) if answers[i] is None], budget):
         batch = [rounded[i] for i in group]
         share = _time_left(settings, len(group), sum(a is None for a in answers))
-        for i, answer in zip(group, _answer(question, batch, replayer, share, entry.build(), [labels[i] for i in group]), strict=True):
+        for i, answer in zip(group, _answer(question, batch, replayer, share, method, [labels[i] for i in group]), strict=True):
             answers[i] = answer
+        settings = replace(settings, done=sum(a.provenance.queries for a in answers if a is not None))
         if any(a is not None and a.provenance.interrupted for a in answers):
             break
     return [a for a in answers if a is not None]
@@ -109,20 +121,16 @@ def _answer(
         Question.REACH: reach,
     }
     answers = run[question](session, method, labels)
-    if not search.stopped:
-        session.report(force=True)
+    session.report(force=True)
     return answers
 
 
 def _representable(problem: Problem) -> Problem:
     """The problem with its centre rounded to the network's dtype, without leaving the domain."""
     region = problem.region
-    if isinstance(region, Box) or problem.network.dtype == "float64":
+    if isinstance(region, Box):
         return problem
-    near = region.center.astype(np.float32)
-    near = np.where(near > region.domain.upper, np.nextafter(near, np.float32(-np.inf)), near)
-    near = np.where(near < region.domain.lower, np.nextafter(near, np.float32(np.inf)), near)
-    center = near.astype(np.float64)
+    center = representable(region.center, region.domain, problem.network.dtype)
     return problem if np.array_equal(center, region.center) else replace(problem, region=replace(region, center=center))
 
 
@@ -133,7 +141,8 @@ def _screen(
     labels: list[int | None] = []
     answers: list[Answer | None] = []
     convention = replayer.network.convention
-    for problem, outputs in zip(problems, classify(replayer, [p.center for p in problems]), strict=True):
+    for problem in problems:
+        outputs = classify(replayer, problem.center)
         if question is not Question.REACH and isinstance(problem.region, Box):
             raise RegionError(f"{question} needs a ball around an input; a plain box serves 'reach' only")
         label = int(np.argmax(convention.scores(outputs, Scale.LOGITS))) if replayer.network.labels else None

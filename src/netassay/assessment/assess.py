@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from netassay.assessment.ask import ask
+from netassay.assessment.rounding import representable
 from netassay.assessment.session import Progress
 from netassay.checking.replay import Replayer, classify
-from netassay.errors import PropertyError, RegionError
+from netassay.errors import InputError, NotFiniteError, PropertyError, RegionError
 from netassay.models.network import Network
 from netassay.numerics.box import Box
 from netassay.numerics.budget import Budget
@@ -37,7 +38,7 @@ def problems(
     skipped: Callable[[int, str], None] | None = None,
     **region: Any,
 ) -> list[Problem]:
-    """One problem per input: a ball around it, and the risk bound to what the network says there.
+    """One problem per input: a ball around it (rounded, see ``representable``), and the risk bound to what the network says there.
 
     Args:
         network: The network.
@@ -49,23 +50,25 @@ def problems(
         domain: Valid inputs; the network's own by default.
         indices: Positions of the inputs in their data set, for reports; 0.. by default.
         skipped: Told of each input (index, why) that the risk cannot be bound to, such as a target that is the decision
-            already; None to raise instead.
+            already, or outputs that are not finite; None to raise instead.
         region: mask, scale, granularity, one_hot, group, as ``Ball`` takes them.
     Raises:
         RegionError: If no radius is given for an unbounded domain.
         PropertyError: If the risk does not fit the network, or an input and ``skipped`` is None.
+        NotFiniteError: If the network gives NaN or infinity at an input and ``skipped`` is None.
     """
     norm, domain = Norm.of(norm), domain or network.domain
-    outputs = classify(Replayer(network), list(inputs))
+    replayer = Replayer(network)
     numbers = range(len(inputs)) if indices is None else indices
     built: list[Problem] = []
-    refused: list[PropertyError] = []
-    for i, (x, y) in enumerate(zip(inputs, outputs, strict=True)):
+    refused: list[InputError] = []
+    for i, given in enumerate(inputs):
+        x = representable(given, domain, network.dtype)
         reach = covering_radius(x, domain, norm, **region) if radius is None else radius
         ball = Ball(x, reach, norm, domain=domain, **region)
         try:
-            prop = risk.bind(network.convention, y)
-        except PropertyError as error:
+            prop = risk.bind(network.convention, classify(replayer, x))
+        except (PropertyError, NotFiniteError) as error:
             if skipped is None:
                 raise
             refused.append(error)
@@ -82,6 +85,8 @@ def covering_radius(
 ) -> float:
     """The distance of the farthest point of the domain; for L0 the number of features or pixels that can change."""
     free = np.ones(center.shape, dtype=bool) if mask is None else np.asarray(mask, dtype=bool)
+    if not free.any():
+        raise RegionError("the mask leaves no feature free; at least one must be True")
     if norm is Norm.L0:
         pixels = group == "pixel" and center.ndim == 3
         return float(free.any(axis=0).sum() if pixels else free.sum())
@@ -124,7 +129,8 @@ def assess(
                 reach = None if question is Question.RADIUS and (domain or network.domain).bounded else limit
                 where = {"radius": reach, "domain": domain, "indices": indices, "skipped": skipped, **region}
                 batch = problems(network, inputs, labels, risk=risk, norm=norm, **where)
-                answers += ask(question, batch, method=method, budget=budget, seed=seed, progress=progress)
-                if answers and answers[-1].provenance.interrupted:
+                found = ask(question, batch, method=method, budget=budget, seed=seed, progress=progress)
+                answers += found
+                if any(answer.provenance.interrupted for answer in found):
                     return answers
     return answers

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from netassay.assessment.answers import session_common
@@ -16,6 +18,9 @@ from netassay.results.guarantee import Arithmetic, Guarantee
 from netassay.results.witness import Witness
 
 RISING, FALLING = 0, 1
+
+NOISE = 1e-6
+"""Rounding of s, relative to its size, that a float32 model may show between two points."""
 
 
 def lipschitz(session: Session, method: Method, labels: list[int | None]) -> list[LipschitzAnswer]:
@@ -76,11 +81,21 @@ def _settled(session: Session, b: int, direction: int) -> tuple[float, Witness] 
         noise = (1e-9 if engine.arithmetic is Arithmetic.FLOAT64 else 2e-5) * max(1.0, abs(value), abs(center))
         return bool(sign * (value - center) / distance >= claimed * (1 - 1e-9) - noise / distance)
 
-    replay = replayer.replay(problem, point, bears_out)
-    slope = float(sign * (replay.values[replayer.exact.name] - session.centers[b]) / distance)
-    if not replay.confirmed or slope <= 0:
+    witness = replayer.settled(problem, point, bears_out)
+    if witness is None:
         return None
-    return slope, replayer.witness(problem, point, replay)
+    slope = float(sign * (witness.value - session.centers[b]) / distance)
+    return None if slope <= 0 else (slope, _marked(session, b, witness, slope))
+
+
+def _marked(session: Session, b: int, witness: Witness, slope: float) -> Witness:
+    """Without float64, rounding of s may fake part of a slope measured over a short distance: that is said."""
+    if session.replayer.exact.arithmetic is Arithmetic.FLOAT64 or not witness.distance:
+        return witness
+    share = NOISE * max(1.0, abs(witness.value), abs(session.centers[b])) / witness.distance / slope
+    if share <= 0.01:
+        return witness
+    return replace(witness, marked=f"the model has no float64 evaluation: its rounding may account for {min(1.0, share):.0%} of this slope")
 
 
 def _d_prime(session: Session, b: int, steepest: tuple[float, Witness] | None) -> Side | None:

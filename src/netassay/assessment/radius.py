@@ -51,6 +51,8 @@ def radius(session: Session, method: Method, labels: list[int | None]) -> list[R
     most = float(ROUND[1])
     while not search.stopped and not search.clock.expired and search.room.max() > 0:
         before = int(search.used.sum())
+        if walk.finished:
+            break
         arms, starts = walk.between()
         search.run(method, arms, queries=_queries(session, ROUND[0], most), seconds=_seconds(session, ROUND[0]), starts=starts)
         most *= GROWTH
@@ -117,6 +119,11 @@ class _Walk:
                 free[b] = torch.as_tensor(point.reshape(-1)[space.free_numpy], dtype=space.dtype, device=space.device)
         lanes = torch.arange(len(arms), device=space.device)
         return arms.pull(lanes, arms.units(lanes, free[lanes // each].unsqueeze(1)))
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing can improve: L0 witnesses of a single change."""
+        return self.discrete and bool((self.found <= 1).all())
 
     def settle(self) -> None:
         """Walks new witnesses to the boundary, confirms them in float64, and updates the frames."""
@@ -210,7 +217,7 @@ def _probe(search: Search, at: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
 def _undo_changes(search: Search, changed: NDArray[np.int64]) -> None:
     """L0: undoes every change of a witness that is not needed, least harmful first, in batches."""
     for b in changed.tolist():
-        while search.room[b] > 0 and _undo_once(search, b):
+        while search.room[b] > 0 and not search.clock.expired and not search.interrupted() and _undo_once(search, b):
             pass
 
 
@@ -222,11 +229,11 @@ def _undo_once(search: Search, b: int) -> bool:
     if len(groups) <= 1 or search.room[b] < 2 * len(groups):
         return False
     at = torch.tensor([b], device=space.device)
-    singles = torch.stack([torch.where(g, center, point) for g in groups])
+    singles = torch.where(groups, center, point)
     values, _ = search.values(at.expand(len(groups)), singles)
     search.used[b] += len(groups)
     order = torch.argsort(values)
-    masks = torch.stack([groups[i] for i in order.tolist()]).cumsum(dim=0) > 0
+    masks = groups[order].cumsum(dim=0, dtype=torch.uint8) > 0  # groups are disjoint: no sum exceeds 1
     violated, distance = _probe(search, at, torch.where(masks, center, point).unsqueeze(0))
     best, i = torch.where(violated, distance, torch.inf)[0].min(dim=0)
     if not bool(best < records.nearest[b]):
@@ -235,14 +242,16 @@ def _undo_once(search: Search, b: int) -> bool:
     return True
 
 
-def _changed_groups(search: Search, b: int) -> list[Tensor]:
-    """Masks (k,) of the changed features, or pixels, of the nearest witness."""
+def _changed_groups(search: Search, b: int) -> Tensor:
+    """Masks (g, k) of the changed features, pixels or blocks of the nearest witness, least moved first, as many as fit in memory."""
     space = search.space
-    moved = search.records.nearest_points[b] != space.free_centers[b]
-    if space.groups is None:
-        return [torch.arange(len(moved), device=moved.device) == i for i in moved.nonzero().squeeze(1).tolist()]
-    groups = torch.as_tensor(space.groups, device=moved.device)
-    return [(groups == g) & moved for g in sorted(set(groups[moved].tolist()))]
+    offset = (search.records.nearest_points[b] - space.free_centers[b]) / space.scale
+    groups = torch.arange(space.dimension) if space.groups is None else torch.as_tensor(space.groups)
+    groups = groups.to(offset.device)
+    sizes = space.group_totals(offset.abs())
+    changed = sizes.nonzero().squeeze(1)
+    least = changed[sizes[changed].argsort(stable=True)][: search.rows]
+    return (groups.unsqueeze(0) == least.unsqueeze(1)) & (offset != 0)
 
 
 def _replayed(session: Session, b: int, point: NDArray[np.floating]) -> Witness | None:

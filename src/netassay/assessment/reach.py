@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 
 from netassay.assessment.answers import session_common
 from netassay.assessment.session import Session
@@ -45,7 +46,7 @@ def _until_stalled(search: Search, method: Method, arms: Arms, tolerance: float)
     while gain > tolerance / 10 and search.room.max() > 0 and not search.stopped and not search.clock.expired:
         before = search.records.merit.clone()
         search.run(method, arms, queries=ROUND, starts=search.incumbents(arms).unsqueeze(1))
-        gain = float((search.records.merit - before).max())
+        gain = float(torch.nan_to_num(search.records.merit - before, nan=0.0).max())
 
 
 def _answer(session: Session, b: int, label: int | None) -> ReachAnswer:
@@ -79,9 +80,8 @@ def _settled(session: Session, b: int, direction: int) -> tuple[Bracket, Witness
         noise = (1e-9 if engine.arithmetic is Arithmetic.FLOAT64 else 2e-5) * max(1.0, abs(claimed))
         return bool(sign * (value - claimed) >= -noise)
 
-    replay = session.replayer.replay(session.problems[b], point, bears_out)
-    if not replay.confirmed:
+    witness = session.replayer.settled(session.problems[b], point, bears_out)
+    if witness is None:
         return bracket, None
     exact = session.replayer.exact
-    side = Side(replay.values[exact.name], Guarantee.ATTAINED, session.settings.method, exact.arithmetic)
-    return bracket.tighten(end, side), session.replayer.witness(session.problems[b], point, replay)
+    return bracket.tighten(end, Side(witness.value, Guarantee.ATTAINED, session.settings.method, exact.arithmetic)), witness

@@ -51,6 +51,9 @@ class Settings:
         progress: Called now and then; it must not change anything.
         tolerance: For ``reach``: stop early when the range has stopped growing by more than a tenth of this.
         clock: Started when the call began, so that its time limit covers everything.
+        asked: The budget of the whole call, of which ``budget`` may be one batch's share.
+        problems, done: How many problems the call has in all, and how many queries earlier batches spent.
+        interrupted: Says whether the user has asked to stop.
     """
 
     method: str
@@ -59,6 +62,10 @@ class Settings:
     clock: Clock
     progress: Callable[[Progress], None] | None = None
     tolerance: float | None = None
+    asked: Budget = field(default_factory=Budget)
+    problems: int = 1
+    done: int = 0
+    interrupted: Callable[[], bool] = lambda: False
 
 
 @dataclass
@@ -113,6 +120,7 @@ class Session:
         self._next_checkpoint = 0.0
         self._last_progress = 0.0
         self.search.on_step = self._on_step
+        self.search.interrupted = self.settings.interrupted
 
     def exact_values(self, owners: NDArray[np.int64], points: NDArray[np.floating]) -> NDArray[np.float64]:
         """s at points (N, *shape) of problems ``owners``, batched, in the most exact arithmetic of the network."""
@@ -126,11 +134,15 @@ class Session:
         return np.concatenate(found) if found else np.zeros(0)
 
     def full_point(self, owner: int, free: torch.Tensor) -> NDArray[np.floating]:
-        """The whole input, in the network's dtype, from the free features (k,) of a problem."""
+        """The whole input from the free features (k,) of a problem.
+
+        In the network's dtype, unless that cannot hold a feature that does not move: then in float64.
+        """
         space = self.search.space
-        point: NDArray[np.floating] = space.centers_numpy[owner].astype(self.replayer.network.dtype)
-        point[space.free_numpy] = free.cpu().numpy()
-        return point.reshape(space.shape)
+        exact: NDArray[np.floating] = space.centers_numpy[owner].copy()
+        exact[space.free_numpy] = free.cpu().numpy()
+        narrow = exact.astype(self.replayer.network.dtype)
+        return (narrow if np.array_equal(narrow, exact) else exact).reshape(space.shape)
 
     def _on_step(self, search: Search) -> None:
         done = float(search.used.mean())
@@ -146,8 +158,12 @@ class Session:
             return
         self._last_progress = now
         budget = self.settings.budget
-        total = None if budget.queries is None else budget.queries * len(self.problems)
-        self.settings.progress(Progress(self.question, int(self.search.used.sum()), total, now, budget.seconds, tuple(self.lines())))
+        total = None if budget.queries is None else budget.queries * self.settings.problems
+        done = self.settings.done + int(self.search.used.sum())
+        try:
+            self.settings.progress(Progress(self.question, done, total, now, budget.seconds, tuple(self.lines())))
+        except KeyboardInterrupt:
+            self.search.stopped = True
 
     def lines(self) -> list[tuple[int | None, float | None, float | None]]:
         """Best bounds so far, one line per problem."""
@@ -195,6 +211,12 @@ class Session:
         self.confirmed.history[direction][b].append((int(self.search.used[b]), self.search.clock.elapsed, objective))
         if direction == 1 and not self.slopes and len(self.problems) <= 256:
             self.confirmed.frames[b].append((value, point))
+
+    def notes(self) -> tuple[str, ...]:
+        """What a reader should know beside the numbers."""
+        count = self.search.records.not_a_number
+        said = f"the network gave NaN at {count:,} of the points searched in this batch: these are neither safe nor witnesses"
+        return (said,) if count else ()
 
     def frames(self, b: int) -> tuple[tuple[float, NDArray[np.floating]], ...]:
         """A few pictures of the way down, from the centre to the best point."""

@@ -7,14 +7,14 @@ models read from a file, an independent evaluator of that file (onnxruntime wher
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from netassay.errors import ModelError
+from netassay.errors import NotFiniteError
 from netassay.models.network import Network
 from netassay.models.scores import Scale
 from netassay.results.guarantee import Arithmetic
@@ -97,6 +97,15 @@ class Replayer:
             claim = all(bears_out(e, values[e.name], at_center[e.name]) for e in self.engines)
         return Replay(values, inside, violated, claim)
 
+    def settled(self, problem: Problem, point: NDArray[np.floating], bears_out: Callable[[Engine, float, float], bool]) -> Witness | None:
+        """The witness of a claim that the exact engine bears out; marked where another one does not; None otherwise."""
+        replay = self.replay(problem, point, bears_out)
+        if not replay.confirmed:
+            exact = self.replay(problem, point, lambda engine, value, center: engine is not self.exact or bears_out(engine, value, center))
+            if not exact.confirmed:
+                return None
+        return self.witness(problem, point, replay)
+
     def witness(self, problem: Problem, point: NDArray[np.floating], replay: Replay) -> Witness:
         """The witness record of a replayed point: outputs, distance, label and risk class."""
         region = problem.region
@@ -116,6 +125,8 @@ class Replayer:
 
     def _mark(self, replay: Replay) -> str:
         """Why the point is near the limit, if it is."""
+        if replay.claim is False:
+            return f"engines differ by more than the rounding allowed for: the value is that of {self.exact.name}"
         if not replay.agreed:
             return "engines disagree on the sign of s: the point is within their rounding of the limit"
         noise = _noise(self.network.dtype) * max(1.0, max(abs(v) for v in replay.values.values()))
@@ -146,10 +157,9 @@ def _torch_outputs(network: Network) -> Callable[[NDArray[np.floating]], Array]:
     return call
 
 
-def classify(replayer: Replayer, centers: Sequence[Array]) -> list[Array]:
-    """Raw outputs (m,) of each centre by the exact engine; raises ModelError where the network gives NaN or infinity."""
-    found = [replayer.exact.outputs(np.asarray(c)[None])[0] for c in centers]
-    for i, outputs in enumerate(found):
-        if not np.isfinite(outputs).all():
-            raise ModelError(f"the network gives {outputs} at input {i}: nothing can be measured around an input without finite outputs")
-    return found
+def classify(replayer: Replayer, center: Array) -> Array:
+    """Raw outputs (m,) at a centre by the exact engine; raises NotFiniteError where they are NaN or infinite."""
+    outputs: Array = replayer.exact.outputs(np.asarray(center)[None])[0]
+    if not np.isfinite(outputs).all():
+        raise NotFiniteError(f"the network gives {outputs}: nothing can be measured around an input without finite outputs")
+    return outputs

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -64,10 +65,13 @@ def _facts(network: Network) -> dict[str, str]:
 
 
 def _outputs(inputs: Inputs) -> dict[int, NDArray[np.float64]]:
-    """Raw outputs at the inputs, by their position in the data set."""
+    """Raw outputs at the inputs, by their position in the data set; inputs without finite outputs are left out."""
     from netassay.checking.replay import Replayer, classify
+    from netassay.errors import NotFiniteError
 
-    if not len(inputs.data):
-        return {}
-    found = classify(Replayer(inputs.network), list(inputs.data.inputs))
-    return dict(zip(inputs.data.indices.tolist(), found, strict=True))
+    replayer = Replayer(inputs.network)
+    found: dict[int, NDArray[np.float64]] = {}
+    for index, point in zip(inputs.data.indices.tolist(), inputs.data.inputs, strict=True):
+        with suppress(NotFiniteError):
+            found[index] = classify(replayer, point)
+    return found

@@ -116,15 +116,25 @@ class Search:
         self.records = Records(self.space)
         self.used = np.zeros(len(problems), dtype=np.int64)
         self.stopped = False
+        self.interrupted: Callable[[], bool] = lambda: False
         self.on_step: Callable[[Search], None] = lambda _: None
         everyone = torch.arange(len(problems), device=self.space.device)
         self.center_values = self.values(everyone, self.space.free_centers)[0]
         self._likely = self._likely_labels(everyone)
+        if objective is Objective.VALUE:
+            self._offer_centers()
         self.used += 1
-        ranged = isinstance(problems[0].region, Box)
+        ranged = isinstance(problems[0].region, Box) or self.space.norm is Norm.L0
         self.too_near = torch.as_tensor(
             0.0 if ranged else MINIMUM_SHARE * self.space.radii, dtype=self.space.dtype, device=self.space.device
         ).expand(len(problems))
+
+    def _offer_centers(self) -> None:
+        """The centre is a point of the region like any other: ranges begin there."""
+        for direction, signed in ((RISING, self.center_values), (FALLING, -self.center_values)):
+            known = torch.isfinite(signed)
+            self.records.merit[direction] = torch.where(known, signed, -torch.inf)
+            self.records.changed[direction] = known.cpu().numpy()
 
     @property
     def rows(self) -> int:
@@ -161,6 +171,9 @@ class Search:
         owners = arms.owner.cpu().numpy()
         try:
             while not self.stopped and not self.clock.expired:
+                if self.interrupted():
+                    self.stopped = True
+                    return
                 left = allowance - (self.used - begin_used)
                 if self.space.problems and left[owners].max(initial=0) <= 0:
                     return

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -47,7 +48,7 @@ class Space:
         self.shape = problems[0].network.input_shape
         self.size = int(np.prod(self.shape))
         self.norm = Norm.LINF if isinstance(region, Box) else region.p
-        free, scale = _free_and_scale(region, self.size)
+        free, scale = _free_and_scale(region, self.size, np.dtype(problems[0].network.dtype))
         self.free_numpy, self.scale_numpy = free, scale
         self.free = torch.as_tensor(free, device=device)
         self.all_free = len(free) == self.size
@@ -57,13 +58,22 @@ class Space:
         self.centers = torch.as_tensor(self.centers_numpy, dtype=dtype, device=device)
         self.free_centers = self.centers[:, self.free].contiguous()
         self.domain_low, self.domain_high = _domains(problems, free)
-        self.radii = np.array([1.0 if isinstance(p.region, Box) else float(p.region.radius) for p in problems])
+        asked = np.array([1.0 if isinstance(p.region, Box) else float(p.region.radius) for p in problems])
         self.granularity = self._granularity(region)
         self.blocks = [] if isinstance(region, Box) else _free_blocks(region, free)
         self.groups = _counted_groups(region, free)
         self.group_count = len(free) if self.groups is None else int(self.groups.max()) + 1
+        self.radii = np.minimum(asked, self._extent())
         if self.norm is Norm.L0 and not (np.isfinite(self.domain_low).all() and np.isfinite(self.domain_high).all()):
             raise RegionError("an L0 ball bounds how many features change, not how far: give the model a bounded domain (--domain LO,HI)")
+
+    def _extent(self) -> NDArray[np.float64]:
+        """(problems,) distance of the farthest point of each domain: a ball that reaches further holds nothing more."""
+        if self.norm is Norm.L0:
+            return np.full(len(self.problems), float(self.group_count))
+        centers = self.centers_numpy[:, self.free_numpy]
+        farthest = np.maximum(self.domain_high - centers, centers - self.domain_low) / self.scale_numpy
+        return np.asarray(self.norm.length(farthest)) * (1 + 1e-6)
 
     @property
     def dimension(self) -> int:
@@ -250,17 +260,21 @@ class Arms:
         return (points - self.space.free_centers[self.owner[arms]].unsqueeze(1)) / self.step[arms].unsqueeze(1)
 
 
-def _free_and_scale(region: Ball | Box, size: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+def _free_and_scale(region: Ball | Box, size: int, dtype: np.dtype[Any]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """The features that can move, and their units: those whose domain holds at least two numbers, one of them of ``dtype``."""
+    box = region if isinstance(region, Box) else region.domain
+    low, high = box.lower.reshape(-1), box.upper.reshape(-1)
+    movable = (high > low) & (_round_up(low, dtype.type) <= _round_down(high, dtype.type))
     if isinstance(region, Box):
-        half = region.width.reshape(-1) / 2
         if not region.bounded:
             raise RegionError("the box is unbounded; give finite lower and upper values for every feature")
-        free = np.flatnonzero(half > 0)
-        if not len(free):
-            raise RegionError("the box is a single point: lower equals upper in every feature")
-        return free, half[free]
-    free = np.arange(size) if region.mask is None else np.flatnonzero(region.mask.reshape(-1))
-    scale = np.ones(size) if region.scale is None else region.scale.reshape(-1)
+        scale = (high - low) / 2
+    else:
+        movable &= True if region.mask is None else region.mask.reshape(-1)
+        scale = np.ones(size) if region.scale is None else region.scale.reshape(-1)
+    free = np.flatnonzero(movable)
+    if not len(free):
+        raise RegionError("no feature can move: every interval is a single point, or too narrow for the network's dtype to hold a number")
     return free, scale[free].astype(np.float64)
 
 

@@ -63,6 +63,7 @@ class OutputConvention:
 
     def scores(self, outputs: Any, scale: Scale) -> Any:
         """Scores on ``scale``; raises PropertyError for labels of a network that has none."""
+        scale = Scale(scale)
         if scale is Scale.OUTPUTS:
             return outputs
         if self.meaning is Meaning.VALUES:

@@ -15,7 +15,8 @@ class Budget:
     """What one question may spend.
 
     Args:
-        queries: Network evaluations allowed per input (points, not batched calls); None for no limit.
+        queries: Network evaluations allowed per input (points, not batched calls); None for no limit. The float64
+            confirmations and replays of what was found come on top.
         seconds: Wall-clock limit for the whole call; None for no limit. Results under a time limit
             depend on the machine; a budget in queries repeats exactly.
         memory: Bytes that batches of candidate points and their evaluation may take together.

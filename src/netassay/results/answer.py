@@ -94,6 +94,7 @@ class Answer:
         center: The input (model shape, float64), or the midpoint of a box.
         center_value: s(center), float64.
         label: Decision at the centre; true_label: from the data set, where known.
+        notes: What a reader should know beside the numbers, one sentence each (the network gave NaN somewhere, say).
         frames: Snapshots (s value, point) of the search on its way, best last (DeepQuant, Fig. 11).
     """
 
@@ -106,6 +107,7 @@ class Answer:
     label: int | None
     true_label: int | None
     provenance: Provenance
+    notes: tuple[str, ...] = ()
     frames: tuple[tuple[float, NDArray[np.floating]], ...] = ()
 
 

@@ -162,6 +162,7 @@ def _about(answer: Answer) -> Document:
         "label": _whole(answer.label),
         "true_label": _whole(answer.true_label),
         "center_value": number(answer.center_value),
+        "notes": list(answer.notes),
     }
 
 

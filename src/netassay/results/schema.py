@@ -141,6 +141,7 @@ class AnswerFields(_Closed):
     label: int | None
     true_label: int | None
     center_value: Number
+    notes: list[str]
     model: str
     model_sha256: str
     input_sha256: str

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+import array_api_compat
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -56,7 +57,7 @@ class ConfidenceGap(Property):
     def __post_init__(self) -> None:
         object.__setattr__(self, "label", expressions.checked_label(self.label, self.name))
         object.__setattr__(self, "other", expressions.checked_label(self.other, self.name))
-        expressions.checked_scale(self.on, self.name)
+        object.__setattr__(self, "on", expressions.checked_scale(self.on, self.name))
         object.__setattr__(self, "eps", expressions.checked_eps(self.eps, self.on, self.name))
         object.__setattr__(self, "case", GapCase(self.case))
         if self.label == self.other:
@@ -89,8 +90,14 @@ class ConfidenceGap(Property):
         return {"label": np.asarray(self.label), "other": np.asarray(self.other), "eps": np.asarray(self.eps)}
 
     def expression(self, scores: Any, parameters: Mapping[str, Any]) -> Any:
-        gap = expressions.score_of(scores, parameters["label"]) - expressions.score_of(scores, parameters["other"])
-        return expressions.poisoned(gap - parameters["eps"], scores)
+        """s; NaN where eps is 0 and both probabilities have underflowed to 0, since their order is then not known."""
+        xp = array_api_compat.array_namespace(scores)
+        one, other = expressions.score_of(scores, parameters["label"]), expressions.score_of(scores, parameters["other"])
+        gap = one - other - parameters["eps"]
+        if self.on is Scale.PROBABILITIES:
+            unordered = (one == 0) & (other == 0) & (parameters["eps"] == 0)
+            gap = xp.where(unordered, xp.full_like(gap, xp.nan), gap)
+        return expressions.poisoned(gap, scores)
 
     def guide(self, logits: Any, parameters: Mapping[str, Any], targets: Any) -> Any:
         """The gap between the two logits."""

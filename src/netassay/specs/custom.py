@@ -33,6 +33,7 @@ class Custom(Property):
     zero_is_safe: bool = True
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "on", expressions.scale(self.on, "a custom property"))
         if not callable(self.fn):
             raise PropertyError(f"a custom property needs a function of the scores (N, m); got {type(self.fn).__name__}")
 

@@ -70,8 +70,17 @@ def on_suffix(on: Scale, default: Scale) -> str:
     return "" if on is default else f"@{on}"
 
 
-def checked_scale(on: Scale, family: str) -> Scale:
+def scale(on: Scale | str, family: str) -> Scale:
+    """The scale of that name; raises PropertyError for another."""
+    try:
+        return Scale(on)
+    except ValueError:
+        raise PropertyError(f"{family} is measured on {', '.join(Scale)}; got {on!r}") from None
+
+
+def checked_scale(on: Scale | str, family: str) -> Scale:
     """A scale on which higher wins: logits or probabilities; raw outputs may be costs, or one output for two labels."""
+    on = scale(on, family)
     if on not in (Scale.LOGITS, Scale.PROBABILITIES):
         raise PropertyError(f"{family} compares labels and is measured on {Scale.PROBABILITIES} or {Scale.LOGITS}; got {on}")
     return on

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from netassay.errors import PropertyError
 from netassay.models.scores import Scale
 from netassay.results.answer import Risk
-from netassay.specs.expressions import number
+from netassay.specs.expressions import number, scale
 from netassay.specs.property import Parameters, Property
 
 SPELLED_OUT = 6
@@ -47,6 +47,7 @@ class OutputHalfspaces(Property):
     zero_is_safe = False
 
     def __init__(self, matrices: Sequence[ArrayLike], offsets: Sequence[ArrayLike], on: Scale = Scale.OUTPUTS) -> None:
+        on = scale(on, self.name)
         disjuncts = _disjuncts(matrices, offsets)
         most = max(len(b) for _, b in disjuncts)
         matrix = np.stack([_filled(a, most) for a, _ in disjuncts])

@@ -57,6 +57,7 @@ class Reachability(Property):
             raise PropertyError(f"the direction of reachability must be one of {', '.join(Direction)}; got {self.direction!r}")
         object.__setattr__(self, "direction", Direction(self.direction))
         object.__setattr__(self, "zero_is_safe", self.direction is Direction.BELOW)
+        object.__setattr__(self, "on", expressions.scale(self.on, self.name))
         object.__setattr__(self, "label", expressions.checked_label(self.label, self.name))
         eps = expressions.finite(self.eps, f"eps of {self.name}")
         if self.on is Scale.PROBABILITIES and not 0 < eps < 1:
@@ -122,6 +123,7 @@ class Output(Property):
     zero_is_safe = True
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "on", expressions.scale(self.on, self.name))
         object.__setattr__(self, "index", expressions.checked_label(self.index, self.name))
 
     def parameters(self) -> Parameters:

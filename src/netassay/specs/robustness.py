@@ -42,7 +42,7 @@ class Robustness(Property):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "label", expressions.checked_label(self.label, self.name))
-        expressions.checked_scale(self.on, self.name)
+        object.__setattr__(self, "on", expressions.checked_scale(self.on, self.name))
         object.__setattr__(self, "eps", expressions.checked_eps(self.eps, self.on, self.name))
 
     @classmethod

@@ -78,7 +78,10 @@ class _TpMads:
             return None
         self._next_stage(alive)
         chosen = {_Stage.DESIGN: self._fresh, _Stage.SEARCH: ~self._polling, _Stage.POLL: self._polling}[self._stage] & alive
-        lanes = self._lanes[chosen][: max(1, rows)]
+        lanes = self._lanes[chosen]
+        if len(lanes) > rows:  # memory is short: some of them, drawn anew each time
+            drawn = torch.randperm(len(lanes), generator=self._task.generator, device=lanes.device)
+            lanes = lanes[drawn[: max(1, rows)]].sort().values
         make = {_Stage.DESIGN: self._design, _Stage.SEARCH: self._mesh_points, _Stage.POLL: self._poll_points}[self._stage]
         return Proposal(self._lane_arms[lanes], lanes, make(lanes, max(1, rows // len(lanes))))
 

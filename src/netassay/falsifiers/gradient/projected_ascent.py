@@ -10,6 +10,7 @@ which can settle where a target lies inside the ball, as points of greatest unce
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -26,7 +27,7 @@ class ProjectedAscent:
     Args:
         starts: Climbs per arm, side by side; for slopes they share out the ladder of radii.
         steps: Steps of one climb; then it begins anew elsewhere.
-        ladder: Rungs of the ladder of radii (slopes only; values are sought in the whole ball).
+        ladder: Rungs of the ladder of radii (slopes only; values are sought in the whole ball). For L0 it goes down to 1.
         momentum: Share of the last direction that is kept.
     """
 
@@ -49,6 +50,8 @@ class _Ascent:
         self._each = max(1, min(options.starts, task.queries // options.steps))
         self._lanes, self._lane_arms = lanes_of(len(task.arms), self._each, like.device)
         self._rung = self._lanes % self._each
+        few = math.ceil(math.log2(max(2.0, float(task.arms.radius.max())))) + 1  # L0: down to a single change
+        self._rungs = few if task.arms.space.norm is Norm.L0 else options.ladder
         self._age = torch.zeros_like(self._lanes)
         self._variants = torch.zeros_like(self._lanes)
         self._along = torch.zeros_like(self._lanes, dtype=torch.bool)
@@ -75,7 +78,7 @@ class _Ascent:
         """(L, 1) radius of each climb as a share of the arm's."""
         if self._task.objective is Objective.VALUE:
             return torch.ones_like(self._position[lanes, :1])
-        rung = (self._rung[lanes] + self._climb(lanes) * self._each) % self._options.ladder
+        rung = (self._rung[lanes] + self._climb(lanes) * self._each) % self._rungs
         return 2.0 ** -rung.to(self._position.dtype).unsqueeze(1)
 
     def _begin(self, lanes: Tensor) -> None:

@@ -71,7 +71,7 @@ def exit_code(answers: Sequence[Answer], fail_under: float | None) -> ExitCode:
 def print_answers(answers: Sequence[Answer], inputs: Inputs, options: OutputOptions, stored: Path) -> None:
     """Notes, then the table, then where the witnesses are."""
     if not options.quiet:
-        for note in inputs.notes:
+        for note in dict.fromkeys([*inputs.notes, *(note for answer in answers for note in answer.notes)]):
             print(f"note: {note}", file=sys.stderr)
     for title, members in _by_question(answers).items():
         print(f"{title}\n")

@@ -167,7 +167,7 @@ def _page(answers: Sequence[Answer], files: Sequence[Mapping[str, str]], show: P
         provenance=tuple(_provenance(answers)),
         model_info=tuple((printable(k), printable(v)) for k, v in show.model_info.items()),
         command=printable(show.command or ""),
-        notes=tuple(printable(n) for n in show.notes),
+        notes=tuple(dict.fromkeys(printable(n) for n in (*show.notes, *(note for a in answers for note in a.notes)))),
         glossary=GLOSSARY,
         legend=images.legend().uri,
         tabular_scale=show.scale is not None,

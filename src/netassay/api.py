@@ -15,7 +15,7 @@ from netassay.assessment.assess import covering_radius
 from netassay.assessment.rounding import representable
 from netassay.assessment.stream import stream as streamed
 from netassay.checking.replay import Replayer, classify
-from netassay.errors import DataError, ModelError, UsageError
+from netassay.errors import DataError, ModelError, UsageError, unknown_name
 from netassay.falsifiers.registry import METHODS
 from netassay.falsifiers.registry import Entry as Entry
 from netassay.models.network import Network
@@ -30,6 +30,9 @@ from netassay.specs.risks import parse_risk
 
 Risk = Property | RiskTemplate | str
 """A property of one input, a risk still to be bound to an input, or its command-line form such as ``"uncertainty:0.1"``."""
+
+REGION_OPTIONS = {"mask", "scale", "granularity", "one_hot", "group"}
+"""What ``na.Ball`` takes beside centre, radius, norm and domain."""
 
 Kind = TypeVar("Kind", bound=Answer)
 
@@ -63,6 +66,11 @@ def radius(
         progress: Called now and then with where the search stands.
         region: mask, scale, granularity, one_hot and group, as ``na.Ball`` takes them.
     """
+    unknown = sorted(set(region) - REGION_OPTIONS)
+    if unknown:
+        raise unknown_name(
+            "option of radius", unknown[0], [*REGION_OPTIONS, "p", "radius", "label", "method", "budget", "seed", "progress"]
+        )
     center, norm = _input(_checked(network), x), Norm.of(p)
     reach = covering_radius(center, network.domain, norm, **region) if radius is None else radius
     ball = Ball(center, reach, norm, domain=network.domain, **region)

@@ -232,3 +232,42 @@ def test_risks_are_bound_at_the_rounded_centre() -> None:
 def test_a_mask_without_a_free_feature_is_a_region_error() -> None:
     with pytest.raises(RegionError, match="no feature free"):
         covering_radius(np.zeros(2), Box.filled((2,), 0, 1), Norm.L2, mask=np.zeros(2, dtype=bool))
+
+
+def test_a_model_that_answers_differently_each_time_is_refused() -> None:
+    noise = np.random.default_rng(0)
+    box = na.Network(lambda x: x + noise.normal(0, 0.1, x.shape).astype(x.dtype), domain=na.Box.filled((3,), 0, 1), identity="noisy")
+    with pytest.raises(na_model_error(), match="other outputs each time"):
+        na.radius(box, na.Robustness(0), np.full(3, 0.5), p="linf", budget=na.Budget(queries=50))
+
+
+def na_model_error() -> type[Exception]:
+    from netassay.errors import ModelError
+
+    return ModelError
+
+
+def test_several_interrupts_at_once_lose_nothing_either() -> None:
+    network = relu_network(2, [8, 20, 20, 4], Box.filled((8,), 0, 1))
+    batch = robustness_problems(network, np.random.default_rng(1).integers(0, 9, (2, 8)) / 8, 0.5, "linf")
+
+    def impatient(progress: Progress) -> None:
+        for _ in range(3):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    answers = ask(Question.LIPSCHITZ, batch, budget=Budget(queries=200_000), progress=impatient)
+    assert len(answers) == 2
+    assert all(a.provenance.interrupted for a in answers)
+
+
+def test_an_unknown_option_is_named() -> None:
+    network = relu_network(3, [3, 8, 3], Box.filled((3,), 0, 1))
+    with pytest.raises(UsageError, match="budgett"):
+        na.radius(network, "robustness", np.full(3, 0.5), budgett=3)
+
+
+def test_an_answer_prints_in_one_line() -> None:
+    network = relu_network(3, [3, 8, 3], Box.filled((3,), 0, 1))
+    text = repr(na.reach(network, na.Output(0), na.Ball(np.full(3, 0.5), 0.1, "linf", domain=network.domain), budget=na.Budget(queries=50)))
+    assert len(text) < 200
+    assert "attained" in text

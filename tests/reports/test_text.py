@@ -37,7 +37,10 @@ def test_radius_cells() -> None:
 
 def test_l0_radii_are_whole_numbers() -> None:
     whole = replace(with_sides(None, 3.0), region=replace(RADIUS.region, norm=Norm.L0))
-    assert text.radius_cell(whole) == "<= 3"
+    assert whole.witness is not None
+    changed = replace(whole, witness=replace(whole.witness, distance=4.0))
+    assert text.radius_cell(changed) == "<= 3 (4 changed)"
+    assert text.radius_cell(replace(whole, witness=None)) == "<= 3"
 
 
 def test_slopes_and_estimates() -> None:

@@ -16,7 +16,7 @@ from netassay.assessment.radius import radius
 from netassay.assessment.reach import reach
 from netassay.assessment.rounding import representable
 from netassay.assessment.session import Progress, Session, Settings
-from netassay.checking.replay import Replayer, classify
+from netassay.checking.replay import Replayer, classify, require_repeatable
 from netassay.errors import CapabilityError, RegionError, UsageError
 from netassay.falsifiers.base import Method, Objective
 from netassay.falsifiers.registry import method_entry
@@ -66,6 +66,7 @@ def ask(
         UsageError: For an unknown method.
         CapabilityError: If the network lacks what the method needs.
         RegionError: If the question does not fit the region.
+        ModelError: If the network gives other outputs each time, so that nothing could be replayed.
     """
     budget = budget or Budget()
     entry = method_entry(method)
@@ -87,6 +88,7 @@ def _all(question: Question, problems: Sequence[Problem], settings: Settings, me
     network, budget = problems[0].network, settings.budget
     replayer = Replayer(network)
     rounded = [_representable(p) for p in problems]
+    require_repeatable(replayer, rounded[0].center)
     labels, answers = _screen(question, rounded, replayer, settings)
     for group in _groups(rounded, [i for i in range(len(rounded)) if answers[i] is None], budget):
         batch = [rounded[i] for i in group]

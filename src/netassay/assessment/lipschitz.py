@@ -41,7 +41,8 @@ def _answer(session: Session, b: int, label: int | None) -> LipschitzAnswer:
     arithmetic = session.replayer.exact.arithmetic
     bracket, fall = _bracket(session, steepest, arithmetic), _bracket(session, falling, arithmetic)
     histories = session.confirmed.history
-    both = sorted([*histories[RISING][b], *((q, t, -v) for q, t, v in histories[FALLING][b])])
+    steep = [(q, t, -v) for q, t, v in histories[FALLING][b] if v < 0]
+    both = sorted([*(step for step in histories[RISING][b] if step[2] > 0), *steep])
     return LipschitzAnswer(
         **session_common(session, b, outcome=Outcome.MEASURED if steepest else Outcome.NO_WITNESS, label=label),
         bracket=bracket,
@@ -51,7 +52,7 @@ def _answer(session: Session, b: int, label: int | None) -> LipschitzAnswer:
         d_prime_lower=None,
         d_prime_upper=_d_prime(session, b, steepest),
         trace=clipped_trace(both, End.LOWER, bracket.lower, session, b),
-        falling_trace=clipped_trace([(q, t, -v) for q, t, v in histories[FALLING][b]], End.LOWER, fall.lower, session, b),
+        falling_trace=clipped_trace(steep, End.LOWER, fall.lower, session, b),
     )
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from netassay.errors import NotFiniteError
+from netassay.errors import ModelError, NotFiniteError
 from netassay.models.network import Network
 from netassay.models.scores import Scale
 from netassay.results.guarantee import Arithmetic
@@ -155,6 +155,18 @@ def _torch_outputs(network: Network) -> Callable[[NDArray[np.floating]], Array]:
         return np.asarray(outputs.cpu().numpy(), dtype=np.float64)
 
     return call
+
+
+def require_repeatable(replayer: Replayer, center: Array, *, times: int = 3) -> None:
+    """Raises ModelError if the network's own outputs at one input differ from call to call by more than rounding."""
+    own = replayer.engines[0]
+    seen = np.stack([own.outputs(np.asarray(center)[None])[0] for _ in range(times)])
+    spread = float(np.ptp(seen, axis=0).max()) if np.isfinite(seen).all() else 0.0
+    if spread > 1e-5 * max(1.0, float(np.abs(seen).max(initial=0.0, where=np.isfinite(seen)))):
+        raise ModelError(
+            f"{replayer.network.name} gives other outputs each time it is asked about one input (they differ by {spread:.2g}): no witness "
+            "could be replayed; fix its seed, or switch dropout and other noise off"
+        )
 
 
 def classify(replayer: Replayer, center: Array) -> Array:

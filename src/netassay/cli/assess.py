@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from netassay.cli import parsing
+from netassay.cli import parsing, thresholds
 from netassay.cli.delivery import deliver
 from netassay.cli.exit_codes import ExitCode
 from netassay.cli.inputs import Inputs, load_inputs
@@ -68,6 +68,7 @@ def assess(
     risks = [parse_risk(text) for text in risk or ["robustness"]]
     radii = parsing.radii(radius, norms)
     checked(search_options, output)
+    thresholds.checked(fail_under)
     inputs = load_inputs(model, data, model_options, limit=limit, index=index)
     region, notes = region_arguments(region_options, inputs.network), list(inputs.notes)
     sizes = _sizes(inputs, norms, questions, radii, region, notes)

@@ -8,13 +8,14 @@ import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from netassay.cli.exit_codes import ExitCode, worst
 from netassay.cli.inputs import Inputs
 from netassay.cli.options import OutputOptions
 from netassay.cli.reporting import report
-from netassay.cli.thresholds import threshold_code
+from netassay.cli.thresholds import say_missed, threshold_code
+from netassay.numerics.interrupts import deferred_interrupts
 
 if TYPE_CHECKING:
     import numpy as np
@@ -41,6 +42,23 @@ def deliver(
     With ``single`` the document is that of the one answer, else that of an assessment (results and summary).
     ``scale`` is the unit of each feature's changes, for the report.
     """
+    with deferred_interrupts():  # what was found is stored whole, however often Ctrl-C is pressed
+        content, stored = _stored(answers, options, single)
+    if options.json:
+        print(json.dumps(content, indent=2, allow_nan=False))
+    else:
+        print_answers(answers, inputs, options, stored)
+    if options.report is not None and answers:
+        told = report(answers, inputs, options.report, title=title, command=command_line(), scale=scale)
+        print(f"report: {told}", file=sys.stderr if options.json else sys.stdout)
+    code = exit_code(answers, fail_under)
+    if fail_under is not None:
+        say_missed(answers, fail_under)
+    return code
+
+
+def _stored(answers: Sequence[Answer], options: OutputOptions, single: bool) -> tuple[dict[str, Any], Path]:
+    """Writes witnesses and answers; gives the document and its file."""
     from netassay.results.codec import assessment_document, document, witness_paths, write_document
 
     folder = Path(options.out)
@@ -51,14 +69,7 @@ def deliver(
         content = assessment_document(answers, witness_files=files, command=command_line(), created=now())
     stored = folder / f"{'answer' if single else 'assessment'}.json"
     write_document(stored, content)
-    if options.json:
-        print(json.dumps(content, indent=2, allow_nan=False))
-    else:
-        print_answers(answers, inputs, options, stored)
-    if options.report is not None and answers:
-        told = report(answers, inputs, options.report, title=title, command=command_line(), scale=scale)
-        print(f"report: {told}", file=sys.stderr if options.json else sys.stdout)
-    return exit_code(answers, fail_under)
+    return content, stored
 
 
 def exit_code(answers: Sequence[Answer], fail_under: float | None) -> ExitCode:

@@ -11,6 +11,7 @@ from netassay.cli.exit_codes import ExitCode
 from netassay.cli.inputs import load_inputs
 from netassay.cli.options import ModelOptions, OutputOptions
 from netassay.cli.progress import progress
+from netassay.cli.searching import folder
 
 DIGITS = 8
 RISKS = ("robustness", "uncertainty:0.2", "reachability:own:below:0.5")
@@ -42,6 +43,7 @@ def demo(
     from netassay.results.answer import Question
     from netassay.specs.risks import parse_risk
 
+    folder("--report", report)
     options = OutputOptions(json=json, quiet=quiet, out=report, report=report, debug=debug)
     inputs = load_inputs("digits-cnn", "digits", ModelOptions(), limit=DIGITS)
     radii = {Norm.of(name): radius for name, radius in RADII.items()}

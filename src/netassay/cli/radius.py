@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from netassay.cli import parsing
+from netassay.cli import parsing, thresholds
 from netassay.cli.delivery import deliver
 from netassay.cli.exit_codes import ExitCode
 from netassay.cli.inputs import load_inputs
@@ -50,6 +50,7 @@ def radius(
     asked, template = Norm.of(norm), parse_risk(risk)
     limit_radius = None if radius is None else parsing.positive(radius, "--radius")
     checked(search_options, output)
+    thresholds.checked(fail_under)
     inputs = load_inputs(model, data, model_options, limit=limit, index=index)
     network, found = inputs.network, inputs.data
     region = region_arguments(region_options, network)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import copy
 import hashlib
 import inspect
+import sys
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from math import prod
 from typing import Any, Literal
 
@@ -107,7 +109,7 @@ class BlackBox(Network):
         """The function's outputs (N, m), checked."""
         given = torch.as_tensor(points, device=device) if self._takes == "torch" else points
         try:
-            with torch.no_grad():
+            with torch.no_grad(), redirect_stdout(sys.stderr):  # what the function prints must not mix with answers
                 found = self._function(given)
         except Exception as error:
             raise ModelError(f"{label} failed on a batch of shape {tuple(points.shape)}: {type(error).__name__}: {error}") from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -185,10 +186,11 @@ def _factory(reference: str, wanted: _Wanted) -> Network:
     if "" not in sys.path and str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
     try:
-        made = getattr(importlib.import_module(module_name), attribute)()
+        with redirect_stdout(sys.stderr):  # stdout belongs to the answer
+            made = getattr(importlib.import_module(module_name), attribute)()
     except NetassayError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ModelError(
             f"{reference}: the model factory failed: {type(error).__name__}: {error}; known kinds of model: {KNOWN}"
         ) from error
@@ -231,7 +233,8 @@ def _declared_shape(model: Any) -> Shape:
     declared = getattr(model, "input_shape", None)
     if declared is None:
         raise UsageError(
-            f"the input shape of {type(model).__name__} is not known: give input_shape, or a domain that is a Box of that shape"
+            f"the input shape of {type(model).__name__} is not known: set its attribute input_shape, let the factory return "
+            "(model, input_shape), or in Python give input_shape= or a domain that is a Box of that shape"
         )
     return tuple(int(n) for n in declared)
 

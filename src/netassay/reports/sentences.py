@@ -125,7 +125,7 @@ def proof_sentence(answers: Sequence[Answer], *, asked: bool) -> str:
     """How much of all this is proved, said plainly."""
     proved = sum(any(s is not None and s.guarantee is Guarantee.PROVED for b in brackets(a) for s in (b.lower, b.upper)) for a in answers)
     if not proved:
-        reason = "the proofs that were asked for did not succeed" if asked else "no proof was asked for"
+        reason = "the proofs that were asked for did not succeed" if asked else "this was a search, which does not prove"
         return f"No side of these brackets is proved: {reason}. A search that finds nothing is no evidence of safety."
     return f"{proved} of {len(answers)} answers have a proved side; all other numbers are attained by a replayed input or are estimates."
 

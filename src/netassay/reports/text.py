@@ -111,6 +111,8 @@ def radius_cell(answer: Answer) -> str:
     if answer.outcome is Outcome.MISCLASSIFIED:
         return "-"
     found = bracket_cell(answer.bracket, whole=answer.region.norm is Norm.L0)
+    if answer.region.norm is Norm.L0 and answer.witness is not None and answer.witness.distance is not None:
+        found += f" ({int(answer.witness.distance)} changed)"
     looked = "" if answer.region.radius is None else f" within {searched(answer)}"
     return found if answer.bracket.upper is not None else f"{found + ', ' if found else ''}no witness{looked}"
 

@@ -85,7 +85,7 @@ class RegionSummary:
     granular: bool = False
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Answer:
     """What all answers share.
 
@@ -110,8 +110,18 @@ class Answer:
     notes: tuple[str, ...] = ()
     frames: tuple[tuple[float, NDArray[np.floating]], ...] = ()
 
+    def __repr__(self) -> str:
+        """One line without the arrays: what was asked, and the brackets."""
+        brackets = {name: value for name, value in vars(self).items() if isinstance(value, Bracket)}
+        sides = ", ".join(f"{name}=[{_short(b.lower)}, {_short(b.upper)}]" for name, b in brackets.items())
+        return f"{type(self).__name__}({self.outcome}, input {self.index}, {self.risk.spec or self.risk.text}, {sides})"
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+
+def _short(side: Side | None) -> str:
+    return "?" if side is None else f"{side.value:.6g} {side.guarantee}"
+
+
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class RadiusAnswer(Answer):
     """The maximum safe radius (DeepQuant Def. 4): attained from above by the nearest witness found."""
 
@@ -121,7 +131,7 @@ class RadiusAnswer(Answer):
     question: Question = field(default=Question.RADIUS, init=False)
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class LipschitzAnswer(Answer):
     """Q (DeepQuant Def. 6), attained from below, for abs(s - s0) and for the falling side alone.
 
@@ -140,7 +150,7 @@ class LipschitzAnswer(Answer):
     question: Question = field(default=Question.LIPSCHITZ, init=False)
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class ReachAnswer(Answer):
     """The range [min, max] of an expression over a region, both ends attained from inside."""
 

@@ -128,7 +128,10 @@ def stream(
 
     Args:
         question: "radius", "lipschitz" or "reach".
-        network, risk, region, label: As for those functions; a radius is sought within the region, which must be a ball.
+        network: As for those functions.
+        risk: As for those functions.
+        region: As for those functions; a radius is sought within it, so there it must be a ball.
+        label: As for those functions.
         options: method, budget, seed and (for reach) tolerance.
     """
     return streamed(Question(question), [_problem(_checked(network), risk, region, label)], **options)

@@ -49,10 +49,23 @@ def refused(done: Any, *told: str) -> None:
         (["--granularity", "-2"], ["--granularity", "negative"]),
         (["--risk", "targeted:7"], ["7"]),
         (["--risk", "uncertainty"], ["uncertainty:EPS"]),
+        (["--fail-under", "nan"], ["--fail-under must be a positive radius"]),
+        (["--fail-under", "-1"], ["--fail-under must be a positive radius"]),
     ],
 )
 def test_bad_options(run: Run, classifier: str, points: str, arguments: list[str], told: list[str]) -> None:
     refused(run("radius", classifier, points, *arguments), *told)
+
+
+def test_a_report_folder_that_cannot_be_made_is_refused_before_anything_is_searched(run: Run) -> None:
+    Path("taken").write_text("a file")
+    refused(run("demo", "--report", "taken/below"), "--report taken/below", "cannot be made")
+
+
+def test_a_factory_cannot_end_the_program(run: Run, points: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("leaving_models.py").write_text("import sys\n\n\ndef make():\n    sys.exit(7)\n")
+    monkeypatch.syspath_prepend(str(Path.cwd()))
+    refused(run("radius", "leaving_models:make", points), "leaving_models:make", "failed", "SystemExit")
 
 
 @pytest.mark.parametrize("name", ["assess", "lipschitz"])

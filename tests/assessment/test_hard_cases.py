@@ -13,7 +13,7 @@ import torch
 import netassay as na
 from netassay.assessment.ask import Progress, ask
 from netassay.assessment.assess import assess, covering_radius, problems
-from netassay.errors import RegionError, UsageError
+from netassay.errors import ModelError, PropertyError, RegionError, UsageError
 from netassay.models.scores import Meaning, Scale
 from netassay.numerics.box import Box
 from netassay.numerics.budget import Budget
@@ -46,14 +46,8 @@ def test_a_scale_may_be_given_by_its_name(make: object) -> None:
         assert by_name.on is Scale(name)
     network = linear(np.eye(2), np.zeros(2), Box.filled((2,), -1, 1))
     assert network.convention.scores(scores, "logits") is scores  # type: ignore[arg-type]
-    with pytest.raises(na_errors(), match="measured on"):
+    with pytest.raises(PropertyError, match="measured on"):
         make("log-odds")  # type: ignore[operator]
-
-
-def na_errors() -> type[Exception]:
-    from netassay.errors import PropertyError
-
-    return PropertyError
 
 
 def test_a_fixed_feature_that_float32_cannot_hold_does_not_hide_the_range() -> None:
@@ -237,14 +231,8 @@ def test_a_mask_without_a_free_feature_is_a_region_error() -> None:
 def test_a_model_that_answers_differently_each_time_is_refused() -> None:
     noise = np.random.default_rng(0)
     box = na.Network(lambda x: x + noise.normal(0, 0.1, x.shape).astype(x.dtype), domain=na.Box.filled((3,), 0, 1), identity="noisy")
-    with pytest.raises(na_model_error(), match="other outputs each time"):
+    with pytest.raises(ModelError, match="other outputs each time"):
         na.radius(box, na.Robustness(0), np.full(3, 0.5), p="linf", budget=na.Budget(queries=50))
-
-
-def na_model_error() -> type[Exception]:
-    from netassay.errors import ModelError
-
-    return ModelError
 
 
 def test_several_interrupts_at_once_lose_nothing_either() -> None:

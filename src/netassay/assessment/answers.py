@@ -66,13 +66,9 @@ def risk(problem: Problem) -> Risk:
 def summary(problem: Problem) -> RegionSummary:
     """The region as reports print it."""
     region = problem.region
-    size = int(np.prod(problem.network.input_shape))
     if isinstance(region, Box):
-        return RegionSummary(None, None, size, int((region.width > 0).sum()))
-    free = size if region.mask is None else int(region.mask.sum())
-    return RegionSummary(
-        region.p, float(region.radius), size, free, region.scale is not None, region.granularity is not None or bool(region.one_hot)
-    )
+        return RegionSummary(None, None, region.lower.size, int((region.width > 0).sum()))
+    return region.summary()
 
 
 def provenance(problem: Problem, settings: Settings, *, queries: int, calls: int, interrupted: bool) -> Provenance:

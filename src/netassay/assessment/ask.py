@@ -206,7 +206,7 @@ def _groups(problems: list[Problem], positions: list[int], budget: Budget) -> li
     kinds: dict[tuple[object, ...], list[int]] = {}
     for i in positions:
         kinds.setdefault(_kind(problems[i]), []).append(i)
-    size = int(np.prod(problems[0].network.input_shape)) if problems else 1
+    size = int(np.prod(problems[0].network.input_shape))
     rows = min(MOST_ROWS, max(512, MOST_NUMBERS // size), budget.memory // 4 // (size * 16))
     most = max(1, rows // LANES)
     return [members[i : i + most] for members in kinds.values() for i in range(0, len(members), most)]
@@ -215,9 +215,9 @@ def _groups(problems: list[Problem], positions: list[int], budget: Budget) -> li
 def _kind(problem: Problem) -> tuple[object, ...]:
     region = problem.region
     if isinstance(region, Box):
-        return (id(problem.network), problem.property.family(), "box", _digest(region.lower), _digest(region.upper))
+        return (problem.property.family(), "box", _digest(region.lower), _digest(region.upper))
     arrays = (_digest(region.mask), _digest(region.scale), _digest(region.granularity))
-    return (id(problem.network), problem.property.family(), region.p, region.group, region.one_hot, *arrays)
+    return (problem.property.family(), region.p, region.group, region.one_hot, *arrays)
 
 
 def _digest(array: NDArray[Any] | None) -> str:

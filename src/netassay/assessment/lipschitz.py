@@ -11,13 +11,12 @@ from netassay.assessment.session import Session
 from netassay.assessment.traces import clipped_trace
 from netassay.checking.replay import Engine
 from netassay.falsifiers.base import Method
+from netassay.falsifiers.search import FALLING, RISING
 from netassay.numerics.norms import Norm
 from netassay.results.answer import LipschitzAnswer, Outcome
 from netassay.results.bracket import Bracket, End, Side
 from netassay.results.guarantee import Arithmetic, Guarantee
 from netassay.results.witness import Witness
-
-RISING, FALLING = 0, 1
 
 NOISE = 1e-6
 """Rounding of s, relative to its size, that a float32 model may show between two points."""
@@ -79,7 +78,7 @@ def _settled(session: Session, b: int, direction: int) -> tuple[float, Witness] 
         return None
 
     def bears_out(engine: Engine, value: float, center: float) -> bool:
-        noise = (1e-9 if engine.arithmetic is Arithmetic.FLOAT64 else 2e-5) * max(1.0, abs(value), abs(center))
+        noise = engine.rounding * max(1.0, abs(value), abs(center))
         return bool(sign * (value - center) / distance >= claimed * (1 - 1e-9) - noise / distance)
 
     witness = replayer.settled(problem, point, bears_out)

@@ -11,7 +11,7 @@ from netassay.assessment.answers import session_common
 from netassay.assessment.session import Session
 from netassay.assessment.traces import clipped_trace
 from netassay.falsifiers.base import Method
-from netassay.falsifiers.search import Search
+from netassay.falsifiers.search import FALLING, Search
 from netassay.falsifiers.space import Arms, Space
 from netassay.numerics.norms import Norm
 from netassay.results.answer import Outcome, RadiusAnswer
@@ -113,7 +113,7 @@ class _Walk:
 
     def _starts(self, arms: Arms, each: int) -> Tensor:
         space = self._search.space
-        free = self._search.records.points[1].clone()  # without a witness: where s was least
+        free = self._search.records.points[FALLING].clone()  # without a witness: where s was least
         for b, point in enumerate(self.points):
             if point is not None:
                 free[b] = torch.as_tensor(point.reshape(-1)[space.free_numpy], dtype=space.dtype, device=space.device)
@@ -208,8 +208,7 @@ def _probe(search: Search, at: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
     count, width, _ = points.shape
     values, _ = search.values(at.repeat_interleave(width), points.reshape(count * width, -1))
     search.used[at.cpu().numpy()] += width
-    values = values.reshape(count, width)
-    violated = (values < 0) if search.zero_is_safe else (values <= 0)
+    violated = search.violated(values.reshape(count, width))
     offsets = (points - search.space.free_centers[at].unsqueeze(1)) / search.space.scale
     return violated, search.space.lengths(offsets)
 

@@ -10,14 +10,14 @@ from netassay.assessment.session import Session
 from netassay.assessment.traces import clipped_trace
 from netassay.checking.replay import Engine
 from netassay.falsifiers.base import Method
-from netassay.falsifiers.search import Search
+from netassay.falsifiers.search import FALLING, RISING, Search
 from netassay.falsifiers.space import Arms
 from netassay.results.answer import Outcome, ReachAnswer
 from netassay.results.bracket import Bracket, End, Side
-from netassay.results.guarantee import Arithmetic, Guarantee
+from netassay.results.guarantee import Guarantee
 from netassay.results.witness import Witness
 
-MAXIMUM, MINIMUM = 0, 1
+MAXIMUM, MINIMUM = RISING, FALLING
 
 ROUND = 2500
 """Queries per problem between two looks at whether the range still grows."""
@@ -77,7 +77,7 @@ def _settled(session: Session, b: int, direction: int) -> tuple[Bracket, Witness
 
     def bears_out(engine: Engine, value: float, center: float) -> bool:
         del center
-        noise = (1e-9 if engine.arithmetic is Arithmetic.FLOAT64 else 2e-5) * max(1.0, abs(claimed))
+        noise = engine.rounding * max(1.0, abs(claimed))
         return bool(sign * (value - claimed) >= -noise)
 
     witness = session.replayer.settled(session.problems[b], point, bears_out)

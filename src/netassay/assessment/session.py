@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from netassay.checking.replay import Replayer
-from netassay.falsifiers.search import Search
+from netassay.falsifiers.search import FALLING, RISING, Search
 from netassay.numerics.budget import Budget, Clock
 from netassay.results.answer import Question
 from netassay.specs.problem import Problem
@@ -116,7 +116,7 @@ class Session:
         self._stack = PropertyStack([p.property for p in self.problems])
         own = self.replayer.network
         self._exact = own if own.dtype == "float64" else (own.in_float64() or own)
-        self.centers = np.array([self.replayer.values(p, p.center[None])[0] for p in self.problems], dtype=np.float64)
+        self.centers = np.array([self.replayer.value(p, p.center) for p in self.problems], dtype=np.float64)
         self._next_checkpoint = 0.0
         self._last_progress = 0.0
         self.search.on_step = self._on_step
@@ -184,7 +184,7 @@ class Session:
         """Re-evaluates changed records in float64; only what survives counts."""
         records = self.search.records
         if self.question is Question.RADIUS:
-            records.changed[0] = False  # only the falling side has pictures to keep
+            records.changed[RISING] = False  # only the falling side has pictures to keep
         pairs = np.argwhere(records.changed)
         records.changed[:] = False
         if not len(pairs):
@@ -203,13 +203,13 @@ class Session:
         if self.slopes:
             objective = (value - self.centers[b]) / float(self.problems[b].ball.distance(wide)[0])
         kept = self.confirmed.value[direction, b]
-        better = np.isnan(kept) or (objective > kept if direction == 0 else objective < kept)
+        better = np.isnan(kept) or (objective > kept if direction == RISING else objective < kept)
         if not better:
             return
         self.confirmed.value[direction, b] = objective
         self.confirmed.points[direction][b] = point
         self.confirmed.history[direction][b].append((int(self.search.used[b]), self.search.clock.elapsed, objective))
-        if direction == 1 and not self.slopes and len(self.problems) <= 256:
+        if direction == FALLING and not self.slopes and len(self.problems) <= 256:
             self.confirmed.frames[b].append((value, point))
 
     def notes(self) -> tuple[str, ...]:

@@ -37,6 +37,11 @@ class Engine:
     arithmetic: Arithmetic
     outputs: Callable[[NDArray[np.floating]], Array]
 
+    @property
+    def rounding(self) -> float:
+        """How much of a value's size this engine may differ from another by rounding alone."""
+        return 1e-9 if self.arithmetic is Arithmetic.FLOAT64 else 2e-5
+
 
 class Replayer:
     """The engines of one network, and what they say of a point.
@@ -63,17 +68,19 @@ class Replayer:
         scores = self.network.convention.scores(outputs, problem.property.on)
         return np.asarray(problem.property.values(scores), dtype=np.float64)
 
-    def _outputs(self, point: NDArray[np.floating], engine: Engine) -> Array:
-        """Raw outputs (m,) at one point; the last few are remembered, since centres come again and again."""
-        key = (engine.name, np.ascontiguousarray(point).tobytes())
+    def outputs(self, point: NDArray[np.floating], engine: Engine | None = None) -> Array:
+        """Raw outputs (m,) at one point (exact engine by default); the last few are remembered, since centres come again and again."""
+        engine = engine or self.exact
+        key = (engine.name, np.asarray(point, dtype=np.float64).tobytes())
         if key not in self._remembered:
             while len(self._remembered) >= REMEMBERED:
                 self._remembered.pop(next(iter(self._remembered)))
             self._remembered[key] = engine.outputs(point[None])[0]
         return self._remembered[key]
 
-    def _value(self, problem: Problem, point: NDArray[np.floating], engine: Engine) -> float:
-        return float(self._expression(problem, self._outputs(point, engine)[None])[0])
+    def value(self, problem: Problem, point: NDArray[np.floating], engine: Engine | None = None) -> float:
+        """s at one point, remembered like ``outputs``."""
+        return float(self._expression(problem, self.outputs(point, engine)[None])[0])
 
     def replay(
         self, problem: Problem, point: NDArray[np.floating], bears_out: Callable[[Engine, float, float], bool] | None = None
@@ -88,12 +95,12 @@ class Replayer:
         """
         region = problem.region
         inside = bool(region.contains(np.asarray(point, dtype=np.float64)[None])[0])
-        values = {e.name: self._value(problem, point, e) for e in self.engines}
+        values = {e.name: self.value(problem, point, e) for e in self.engines}
         violated = {name: problem.property.is_violated(value) for name, value in values.items()}
         claim = None
         if bears_out is not None:
             center = problem.center.astype(point.dtype)
-            at_center = {e.name: self._value(problem, center, e) for e in self.engines}
+            at_center = {e.name: self.value(problem, center, e) for e in self.engines}
             claim = all(bears_out(e, values[e.name], at_center[e.name]) for e in self.engines)
         return Replay(values, inside, violated, claim)
 
@@ -110,11 +117,11 @@ class Replayer:
         """The witness record of a replayed point: outputs, distance, label and risk class."""
         region = problem.region
         exact = np.asarray(point, dtype=np.float64)
-        outputs = self._outputs(point, self.exact)
+        outputs = self.outputs(point)
         distance = None if isinstance(region, Box) else float(region.distance(exact[None])[0])
         value = replay.values[self.exact.name]
         label = self._label(outputs)
-        center_label = self._label(self._outputs(problem.center.astype(point.dtype), self.exact))
+        center_label = self._label(self.outputs(problem.center))
         risk = risk_class(problem.property, self.network, outputs, center_label, replay.violated[self.exact.name])
         return Witness(np.array(point), outputs, distance, value, label, risk, replay, self._mark(replay))
 
@@ -171,7 +178,7 @@ def require_repeatable(replayer: Replayer, center: Array, *, times: int = 3) -> 
 
 def classify(replayer: Replayer, center: Array) -> Array:
     """Raw outputs (m,) at a centre by the exact engine; raises NotFiniteError where they are NaN or infinite."""
-    outputs: Array = replayer.exact.outputs(np.asarray(center)[None])[0]
+    outputs = replayer.outputs(center)
     if not np.isfinite(outputs).all():
         raise NotFiniteError(f"the network gives {outputs}: nothing can be measured around an input without finite outputs")
     return outputs

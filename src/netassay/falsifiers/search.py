@@ -39,7 +39,7 @@ class Records:
     """The best points so far: per direction and problem the best merit, and per problem the nearest violation."""
 
     def __init__(self, space: Space) -> None:
-        problems, k = len(space.problems), space.dimension
+        problems = len(space.problems)
         self.merit = torch.full((2, problems), -torch.inf, dtype=space.dtype, device=space.device)
         self.points = space.free_centers.expand(2, -1, -1).clone()
         self.nearest = torch.full((problems,), torch.inf, dtype=space.dtype, device=space.device)
@@ -47,10 +47,9 @@ class Records:
         self.changed = np.zeros((2, problems), dtype=bool)
         self.nearest_changed = np.zeros(problems, dtype=bool)
         self.not_a_number = 0
-        self.dimension = k
 
     def offer(self, direction: int, owners: Tensor, merit: Tensor, points: Tensor) -> None:
-        """Takes in one candidate per lane: merit (L,), points (L, k) lazily indexed by the caller."""
+        """Takes in one candidate per lane: merit (L,), points (L, k)."""
         _keep_best(self.merit[direction], self.points[direction], self.changed[direction], owners, merit, points)
 
     def offer_violations(self, owners: Tensor, distance: Tensor, points: Tensor) -> None:
@@ -136,6 +135,10 @@ class Search:
             self.records.merit[direction] = torch.where(known, signed, -torch.inf)
             self.records.changed[direction] = known.cpu().numpy()
 
+    def violated(self, values: Tensor) -> Tensor:
+        """Where s is a risk, as ``Property.is_violated`` decides it for one value."""
+        return values < 0 if self.zero_is_safe else values <= 0
+
     @property
     def rows(self) -> int:
         """Points whose candidates, and their evaluation, fit in the memory limit."""
@@ -175,7 +178,7 @@ class Search:
                     self.stopped = True
                     return
                 left = allowance - (self.used - begin_used)
-                if self.space.problems and left[owners].max(initial=0) <= 0:
+                if left[owners].max(initial=0) <= 0:
                     return
                 spent = self._spent(begin_used, allowance, begin_time, seconds)
                 if spent >= 1:
@@ -281,7 +284,7 @@ class Search:
             best, at = torch.where(usable, signed, -torch.inf).max(dim=1)
             self._offer(direction, owners, best, free, lanes, at)
         if self.violations:
-            bad = usable & ((value < 0) if self.zero_is_safe else (value <= 0))
+            bad = usable & self.violated(value)
             nearest, at = torch.where(bad, distance, torch.inf).min(dim=1)
             better = (nearest < self.records.nearest[owners]).nonzero().squeeze(1)
             if len(better):

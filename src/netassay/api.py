@@ -13,6 +13,8 @@ from netassay.assessment.ask import Progress, ask
 from netassay.assessment.assess import assess as assess_all
 from netassay.assessment.assess import covering_radius
 from netassay.assessment.rounding import representable
+from netassay.assessment.starts import Starts, start_array, starts_by_index
+from netassay.assessment.stopping import Target
 from netassay.assessment.stream import stream as streamed
 from netassay.checking.replay import Replayer, classify
 from netassay.errors import DataError, ModelError, UsageError, unknown_name
@@ -49,6 +51,9 @@ def radius(
     budget: Budget | None = None,
     seed: int = 0,
     progress: Callable[[Progress], None] | None = None,
+    starts: Starts | None = None,
+    target: float | None = None,
+    stop: Callable[[Progress], bool] | None = None,
     **region: Any,
 ) -> RadiusAnswer:
     """The maximum safe radius around ``x`` (DeepQuant, Definition 4): its upper side is the distance of a replayed witness.
@@ -64,17 +69,21 @@ def radius(
         budget: Queries, seconds, memory.
         seed: Same seed and query budget, same answer.
         progress: Called now and then with where the search stands.
+        starts: Points worth starting from, (w, *input_shape) or one, or an earlier answer or several, whose witnesses are taken: the
+            new answer is never worse than they are. Points outside the ball are moved to its nearest point.
+        target: End as soon as a witness shows that the radius is at most this.
+        stop: Asked after every batch, with what ``progress`` is told: True ends the search.
         region: mask, scale, granularity, one_hot and group, as ``na.Ball`` takes them.
     """
     unknown = sorted(set(region) - REGION_OPTIONS)
     if unknown:
-        raise unknown_name(
-            "option of radius", unknown[0], [*REGION_OPTIONS, "p", "radius", "label", "method", "budget", "seed", "progress"]
-        )
+        own = ["p", "radius", "label", "method", "budget", "seed", "progress", "starts", "target", "stop"]
+        raise unknown_name("option of radius", unknown[0], [*REGION_OPTIONS, *own])
     center, norm = _input(_checked(network), x), Norm.of(p)
     reach = covering_radius(center, network.domain, norm, **region) if radius is None else radius
     ball = Ball(center, reach, norm, domain=network.domain, **region)
-    return _one(RadiusAnswer, Question.RADIUS, _problem(network, risk, ball, label), method, budget, seed, progress)
+    how = {"method": method, "budget": budget, "seed": seed, "progress": progress, "target": target, "stop": stop}
+    return _one(RadiusAnswer, Question.RADIUS, _problem(network, risk, ball, label), starts, **how)
 
 
 def lipschitz(
@@ -87,9 +96,27 @@ def lipschitz(
     budget: Budget | None = None,
     seed: int = 0,
     progress: Callable[[Progress], None] | None = None,
+    starts: Starts | None = None,
+    target: float | None = None,
+    stop: Callable[[Progress], bool] | None = None,
 ) -> LipschitzAnswer:
-    """Q = sup abs(s(x) - s(x')) / norm(x - x') over a ball around x (DeepQuant, Definition 6), from below, with its witness."""
-    return _one(LipschitzAnswer, Question.LIPSCHITZ, _problem(_checked(network), risk, region, label), method, budget, seed, progress)
+    """Q = sup abs(s(x) - s(x')) / norm(x - x') over a ball around x (DeepQuant, Definition 6), from below, with its witness.
+
+    Args:
+        network: From ``na.load`` or ``na.Network``.
+        risk: Gives s(x).
+        region: The ball.
+        label: As for ``radius``.
+        method: As for ``radius``.
+        budget: As for ``radius``.
+        seed: As for ``radius``.
+        progress: As for ``radius``.
+        starts: As for ``radius``.
+        target: End as soon as a slope of at least this is found.
+        stop: As for ``radius``.
+    """
+    how = {"method": method, "budget": budget, "seed": seed, "progress": progress, "target": target, "stop": stop}
+    return _one(LipschitzAnswer, Question.LIPSCHITZ, _problem(_checked(network), risk, region, label), starts, **how)
 
 
 def reach(
@@ -102,6 +129,9 @@ def reach(
     seed: int = 0,
     tolerance: float | None = None,
     progress: Callable[[Progress], None] | None = None,
+    starts: Starts | None = None,
+    target: tuple[float | None, float | None] | None = None,
+    stop: Callable[[Progress], bool] | None = None,
 ) -> ReachAnswer:
     """The range of ``expression`` over a region, from inside: both ends are values that a replayed point reaches.
 
@@ -114,13 +144,24 @@ def reach(
         seed: As for ``radius``.
         tolerance: Stop once the range has stopped growing by more than a tenth of this. A stopping rule, no proof.
         progress: As for ``radius``.
+        starts: As for ``radius``.
+        target: End as soon as the range holds (low, high); None for an end that does not matter, as in ``(None, 5.0)``.
+        stop: As for ``radius``.
     """
     problem = _problem(_checked(network), expression, region, None)
-    return _one(ReachAnswer, Question.REACH, problem, method, budget, seed, progress, tolerance)
+    how = {"method": method, "budget": budget, "seed": seed, "progress": progress, "target": target, "stop": stop}
+    return _one(ReachAnswer, Question.REACH, problem, starts, tolerance=tolerance, **how)
 
 
 def stream(
-    question: Question | str, network: Network, risk: Risk, region: Ball | Box, *, label: int | None = None, **options: Any
+    question: Question | str,
+    network: Network,
+    risk: Risk,
+    region: Ball | Box,
+    *,
+    label: int | None = None,
+    starts: Starts | None = None,
+    **options: Any,
 ) -> Iterator[Progress | Answer]:
     """A question answered step by step: ``Progress`` while the search runs, the answer last. Leaving the loop stops the search.
 
@@ -132,9 +173,11 @@ def stream(
         risk: As for those functions.
         region: As for those functions; a radius is sought within it, so there it must be a ball.
         label: As for those functions.
-        options: method, budget, seed and (for reach) tolerance.
+        starts: As for those functions.
+        options: method, budget, seed, target, stop and (for reach) tolerance. ``stop`` is asked in the thread that searches.
     """
-    return streamed(Question(question), [_problem(_checked(network), risk, region, label)], **options)
+    problem = _problem(_checked(network), risk, region, label)
+    return streamed(Question(question), [problem], starts=[start_array(starts, network.input_shape)], **options)
 
 
 def assess(
@@ -146,6 +189,8 @@ def assess(
     norms: Sequence[Norm | str | float] = (Norm.LINF,),
     radius: float | Mapping[Norm, float] | None = None,
     questions: Sequence[Question | str] = (Question.RADIUS, Question.LIPSCHITZ),
+    starts: Starts | Sequence[Starts | None] | None = None,
+    target: Mapping[Question | str, Target] | None = None,
     **options: Any,
 ) -> list[Answer]:
     """Every question for every input, risk and norm; all inputs share the batches.
@@ -158,12 +203,16 @@ def assess(
         norms: Norms of the balls.
         radius: The ball for slopes and ranges, for all norms or per norm; the whole domain by default.
         questions: ``"radius"``, ``"lipschitz"``, ``"reach"``.
-        options: method, budget, seed, indices, progress, and what ``na.Ball`` takes (mask, scale, ...).
+        starts: Earlier answers, each for the input of its index; or one entry per input: a point, points (w, *input_shape), answers
+            or None. They serve every question, risk and norm.
+        target: The target of a question, as in ``{"radius": 0.01}``: each input is searched until its own answer has reached it.
+        options: method, budget, seed, indices, progress, stop, and what ``na.Ball`` takes (mask, scale, ...).
     """
     _checked(network)
     points = np.asarray(inputs, dtype=np.float64)
     if points.shape[1:] != network.input_shape:
         raise DataError(f"inputs of shape {points.shape} do not fit a network of input shape {network.input_shape}; give (N, *input_shape)")
+    indices = options.get("indices")
     return assess_all(
         network,
         points,
@@ -172,6 +221,8 @@ def assess(
         norms=[Norm.of(norm) for norm in norms],
         radius=radius,
         questions=[Question(question) for question in questions],
+        starts=starts_by_index(starts, range(len(points)) if indices is None else indices, network.input_shape),
+        target=None if target is None else {Question(question): value for question, value in target.items()},
         **options,
     )
 
@@ -216,17 +267,9 @@ def _problem(network: Network, risk: Risk, region: Ball | Box, label: int | None
     return Problem(network, region, template.bind(network.convention, outputs), None, label)
 
 
-def _one(
-    kind: type[Kind],
-    question: Question,
-    problem: Problem,
-    method: str,
-    budget: Budget | None,
-    seed: int,
-    progress: Callable[[Progress], None] | None,
-    tolerance: float | None = None,
-) -> Kind:
-    answer = ask(question, [problem], method=method, budget=budget, seed=seed, progress=progress, tolerance=tolerance)[0]
+def _one(kind: type[Kind], question: Question, problem: Problem, starts: Starts | None, **how: Any) -> Kind:
+    given = start_array(starts, problem.network.input_shape)
+    answer = ask(question, [problem], starts=[given], **how)[0]
     if not isinstance(answer, kind):
         raise TypeError(f"asked for {question}, got {type(answer).__name__}")
     return answer

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import inspect
+import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 import pytest
 import typer
@@ -55,6 +61,9 @@ def raising(error: BaseException) -> Callable[..., ExitCode]:
         (InputError("no such thing"), 2, "error: no such thing\n"),
         (DataError("label 12"), 2, "error: label 12\n"),
         (KeyboardInterrupt(), 130, "interrupted\n"),
+        (OSError(errno.ENOSPC, "No space left on device"), 2, "error: No space left on device; free space there"),
+        (PermissionError(errno.EACCES, "Permission denied", "out/x.json"), 2, "error: out/x.json: Permission denied; free space there"),
+        (OSError(errno.EBADF, "Bad file descriptor"), 4, "internal error: OSError: [Errno 9] Bad file descriptor\n"),
         (InconsistentClaimsError("0.3 above 0.2"), 4, "internal error: 0.3 above 0.2\n"),
         (ZeroDivisionError("by zero"), 4, "internal error: ZeroDivisionError: by zero\n"),
     ],
@@ -87,3 +96,41 @@ def test_the_worst_code_wins() -> None:
     for i, code in enumerate(order):
         assert worst(ExitCode(c) for c in order[i:]) == code
     assert worst([]) is ExitCode.OK
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here, which is always full")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("arguments", [["methods"], ["schema"]])
+def test_a_full_disk_behind_stdout_is_told_and_no_bug(arguments: list[str], unbuffered: str) -> None:
+    """Python meets it at the first line if stdout is not buffered, else when the buffer is emptied, and once more when it exits."""
+    with Path("/dev/full").open("w") as full:
+        code = [sys.executable, "-m", "netassay", *arguments]
+        done = subprocess.run(
+            code,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            check=False,
+            env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+        )
+    assert done.returncode == 2
+    assert done.stderr == "error: No space left on device; free space there, or write elsewhere (--out, --report, stdout)\n"
+
+
+@pytest.mark.parametrize("name", ["write_witness", "write_document"])
+def test_answers_that_cannot_be_stored_are_printed_all_the_same(
+    run: Any, classifier: str, points: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*arguments: Any, **options: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(f"netassay.results.codec.{name}", full)
+    done = run("radius", classifier, points, "--index", 0, "--queries", 2000, "--out", "there", "--json")
+    assert done.code == 2
+    assert 0.25 <= json.loads(done.out)["upper"]["value"] < 0.26
+    assert done.err.startswith("error: there: No space left on device; free space there")
+    shown = run("radius", classifier, points, "--index", 0, "--queries", 2000, "--out", "there")
+    assert shown.code == 2
+    assert "<= 0.25" in shown.out
+    assert "answers and witnesses" not in shown.out

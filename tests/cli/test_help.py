@@ -15,7 +15,7 @@ COMMANDS = ("assess", "radius", "lipschitz", "reach", "methods", "doctor", "demo
 SEARCHES = ("assess", "radius", "lipschitz", "reach")
 SHARED = ("--json", "--seed", "--seconds", "--queries", "--memory", "--device", "--quiet", "--method", "--outputs", "--decision")
 SHARED += ("--mean", "--std", "--domain", "--radius", "--scale", "--mask", "--granularity", "--one-hot", "--group", "--trust", "--out")
-SHARED += ("--report", "--limit", "--index", "--norm", "--risk", "--debug")
+SHARED += ("--report", "--limit", "--index", "--norm", "--risk", "--debug", "--start", "--target")
 
 
 def helped(*arguments: str) -> str:

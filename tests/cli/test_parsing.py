@@ -14,6 +14,7 @@ from netassay.errors import InputError
 from netassay.models.scores import Meaning
 from netassay.numerics.box import Box
 from netassay.numerics.norms import Norm
+from netassay.results.answer import Question
 
 
 @pytest.mark.parametrize(
@@ -32,6 +33,21 @@ def test_a_radius_for_all_norms_yields_to_one_for_its_own() -> None:
     assert parsing.radii(["l2=1.5", "0.1"], [Norm.LINF, Norm.L2]) == {Norm.LINF: 0.1, Norm.L2: 1.5}
     assert parsing.radii(["l2=1.5"], [Norm.LINF, Norm.L2]) == {Norm.L2: 1.5}
     assert parsing.radii(None, [Norm.LINF]) == {}
+
+
+def test_targets_take_the_form_of_their_question() -> None:
+    assert parsing.target(None, Question.RADIUS) is None
+    assert parsing.target("0.5", Question.RADIUS) == 0.5
+    assert parsing.target("0", Question.LIPSCHITZ) == 0
+    assert parsing.target("-1,2.5", Question.REACH) == (-1, 2.5)
+    assert parsing.target("-1,", Question.REACH) == (-1, None)
+    assert parsing.target(" ,2", Question.REACH) == (None, 2)
+
+
+def test_targets_name_their_question_unless_there_is_one_only() -> None:
+    assert parsing.targets(None, [Question.RADIUS]) == {}
+    assert parsing.targets(["0.5"], [Question.RADIUS]) == {Question.RADIUS: 0.5}
+    assert parsing.targets(["reach=,2", "radius=0.5"], list(Question)) == {Question.RADIUS: 0.5, Question.REACH: (None, 2)}
 
 
 def test_a_domain_is_one_interval_for_all_features() -> None:

@@ -16,6 +16,8 @@ from netassay.assessment.radius import radius
 from netassay.assessment.reach import reach
 from netassay.assessment.rounding import representable
 from netassay.assessment.session import Progress, Session, Settings
+from netassay.assessment.starts import Array, StartPoints, fitted
+from netassay.assessment.stopping import StopRule, Target, checked_target, target_text
 from netassay.checking.replay import Replayer, classify, require_repeatable
 from netassay.errors import CapabilityError, RegionError, UsageError
 from netassay.falsifiers.base import Method, Objective
@@ -46,6 +48,9 @@ def ask(
     seed: int = 0,
     progress: Callable[[Progress], None] | None = None,
     tolerance: float | None = None,
+    starts: Sequence[Array | None] | None = None,
+    target: Target | None = None,
+    stop: Callable[[Progress], bool] | None = None,
 ) -> list[Answer]:
     """Answers ``question`` for every problem; the points of all problems share the batches.
 
@@ -62,8 +67,13 @@ def ask(
         seed: Same seed, same problems, same query budget: same answer.
         progress: Told where things stand.
         tolerance: For REACH, see ``reach``.
+        starts: Per problem, points (w, *input_shape) worth starting from, or None: no answer is worse than they are. A point outside
+            the region is moved to its nearest point.
+        target: A problem whose confirmed attained side has reached this is searched no further; see ``stopping.Target``.
+        stop: Asked after every batch: True ends the search of all problems. It is not marked as an interrupt.
     Raises:
-        UsageError: For an unknown method.
+        UsageError: For an unknown method, or a target of another form than the question's.
+        DataError: If a start point does not fit the network, or lies outside the input domain.
         CapabilityError: If the network lacks what the method needs.
         RegionError: If the question does not fit the region.
         ModelError: If the network gives other outputs each time, so that nothing could be replayed.
@@ -79,24 +89,32 @@ def ask(
         raise CapabilityError(
             f"method {method!r} needs gradients, which {network.name} does not offer (a black box); use 'auto', 'tpmads' or 'random'"
         )
+    if starts is not None and len(starts) != len(problems):
+        raise UsageError(f"{len(starts)} entries of start points for {len(problems)} problems; give one per problem, None for none")
+    goal, rule = checked_target(question, target), None if stop is None else StopRule(stop)
     with deferred_interrupts() as interrupted:
-        settings = Settings(method, budget, seed, Clock(budget.seconds), progress, tolerance, budget, len(problems), 0, interrupted)
-        return _all(question, problems, settings, entry.build())
+        clock = Clock(budget.seconds)
+        settings = Settings(method, budget, seed, clock, progress, tolerance, budget, len(problems), 0, interrupted, goal, rule)
+        return _all(question, problems, settings, entry.build(), starts or [None] * len(problems))
 
 
-def _all(question: Question, problems: Sequence[Problem], settings: Settings, method: Method) -> list[Answer]:
+def _all(
+    question: Question, problems: Sequence[Problem], settings: Settings, method: Method, starts: Sequence[Array | None]
+) -> list[Answer]:
     network, budget = problems[0].network, settings.budget
     replayer = Replayer(network)
     rounded = [_representable(p) for p in problems]
+    begun = [fitted(p, np.zeros((0, *network.input_shape)) if s is None else s) for p, s in zip(rounded, starts, strict=True)]
     require_repeatable(replayer, rounded[0].center)
     labels, answers = _screen(question, rounded, replayer, settings)
     for group in _groups(rounded, [i for i in range(len(rounded)) if answers[i] is None], budget):
         batch = [rounded[i] for i in group]
         share = _time_left(settings, len(group), sum(a is None for a in answers))
-        for i, answer in zip(group, _answer(question, batch, replayer, share, method, [labels[i] for i in group]), strict=True):
+        found = _answer(question, batch, replayer, share, method, [labels[i] for i in group], [begun[i] for i in group])
+        for i, answer in zip(group, found, strict=True):
             answers[i] = answer
         settings = replace(settings, done=sum(a.provenance.queries for a in answers if a is not None))
-        if any(a is not None and a.provenance.interrupted for a in answers):
+        if any(a.provenance.interrupted for a in found) or (settings.stop is not None and settings.stop.said):
             break
     return [a for a in answers if a is not None]
 
@@ -110,7 +128,13 @@ def _time_left(settings: Settings, batch: int, waiting: int) -> Settings:
 
 
 def _answer(
-    question: Question, batch: list[Problem], replayer: Replayer, settings: Settings, method: Method, labels: list[int | None]
+    question: Question,
+    batch: list[Problem],
+    replayer: Replayer,
+    settings: Settings,
+    method: Method,
+    labels: list[int | None],
+    starts: list[StartPoints],
 ) -> Sequence[Answer]:
     objective = Objective.SLOPE if question is Question.LIPSCHITZ else Objective.VALUE
     search = Search(
@@ -122,9 +146,21 @@ def _answer(
         Question.RADIUS: radius,
         Question.REACH: reach,
     }
+    session.start_from(starts)
     answers = run[question](session, method, labels)
     session.report(force=True)
-    return answers
+    return [_completed(answer, session, b, starts[b]) for b, answer in enumerate(answers)]
+
+
+def _completed(answer: Answer, session: Session, b: int, starts: StartPoints) -> Answer:
+    """The answer with what is to be said of its start and its end."""
+    options = dict(answer.provenance.options)
+    if session.settings.target is not None:
+        options["target"] = target_text(session.settings.target)
+    if len(starts.points):
+        options["starts"] = f"{len(starts.points)} points, SHA-256 {_digest(starts.points)}"
+    notes = (*answer.notes, *session.said_of(b))
+    return replace(answer, notes=notes, provenance=replace(answer.provenance, options=options))
 
 
 def _representable(problem: Problem) -> Problem:

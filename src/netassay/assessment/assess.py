@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from netassay.assessment.ask import ask
 from netassay.assessment.rounding import representable
 from netassay.assessment.session import Progress
+from netassay.assessment.stopping import StopRule, Target
 from netassay.checking.replay import Replayer, classify
-from netassay.errors import InputError, NotFiniteError, PropertyError, RegionError
+from netassay.errors import InputError, NotFiniteError, PropertyError, RegionError, UsageError
 from netassay.models.network import Network
 from netassay.numerics.box import Box
 from netassay.numerics.budget import Budget
@@ -114,14 +115,22 @@ def assess(
     indices: Sequence[int] | None = None,
     progress: Callable[[Progress], None] | None = None,
     skipped: Callable[[int, str], None] | None = None,
+    starts: Mapping[int, Array] | None = None,
+    target: Mapping[Question, Target] | None = None,
+    stop: Callable[[Progress], bool] | None = None,
     **region: Any,
 ) -> list[Answer]:
     """Asks every question for every risk, norm and input; all inputs of one (question, risk, norm) share batches.
 
     ``radius`` is the ball that slopes and ranges are measured in, per norm; the search for a maximum safe radius
-    looks in the whole domain where it is bounded. After an interrupt the answers found so far come back.
+    looks in the whole domain where it is bounded. ``starts`` are points (w, *input_shape) of an input, by its index; ``target`` is that
+    of each question. After an interrupt, and once ``stop`` has said yes, the answers found so far come back.
     """
     answers: list[Answer] = []
+    rule, goals, known = None if stop is None else StopRule(stop), target or {}, starts or {}
+    strange = [str(question) for question in goals if question not in questions]
+    if strange:
+        raise UsageError(f"a target is given for {', '.join(strange)}, but only {', '.join(map(str, questions))} is asked")
     for risk in risks:
         for norm in norms:
             limit = radius.get(norm) if isinstance(radius, Mapping) else radius
@@ -129,8 +138,19 @@ def assess(
                 reach = None if question is Question.RADIUS and (domain or network.domain).bounded else limit
                 where = {"radius": reach, "domain": domain, "indices": indices, "skipped": skipped, **region}
                 batch = problems(network, inputs, labels, risk=risk, norm=norm, **where)
-                found = ask(question, batch, method=method, budget=budget, seed=seed, progress=progress)
+                given = [None if p.index is None else known.get(p.index) for p in batch]
+                found = ask(
+                    question,
+                    batch,
+                    method=method,
+                    budget=budget,
+                    seed=seed,
+                    progress=progress,
+                    starts=given,
+                    target=goals.get(question),
+                    stop=rule,
+                )
                 answers += found
-                if any(answer.provenance.interrupted for answer in found):
+                if any(answer.provenance.interrupted for answer in found) or (rule is not None and rule.said):
                     return answers
     return answers

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from netassay.assessment.answers import session_common
 from netassay.assessment.session import Session
@@ -29,7 +30,8 @@ def lipschitz(session: Session, method: Method, labels: list[int | None]) -> lis
     its d', labelled HEURISTIC: as a radius it is an estimate and bounds the true one on neither side.
     """
     search = session.search
-    search.run(method, search.both_directions())
+    arms = search.both_directions()
+    search.run(method, arms, starts=search.starting_points(arms))
     session.confirm()
     return [_answer(session, b, labels[b]) for b in range(len(session.problems))]
 
@@ -63,19 +65,19 @@ def _bracket(session: Session, found: tuple[float, Witness] | None, arithmetic: 
 
 
 def _settled(session: Session, b: int, direction: int) -> tuple[float, Witness] | None:
-    """The slope of the best point replayed alone, and its witness; None if nothing survives.
+    """The steepest slope of a direction whose point, replayed alone, bears it out, and its witness; None if none does.
 
     Falling slopes are given as positive numbers. A direction in which s never moved has no witness.
     """
-    point = session.confirmed.points[direction][b]
-    if point is None:
-        return None
-    problem, replayer = session.problems[b], session.replayer
     sign = 1.0 if direction == RISING else -1.0
+    replayed = [_replayed(session, b, point, sign, sign * value) for value, point in session.candidates(direction, b) if sign * value > 0]
+    return max((found for found in replayed if found), key=lambda found: found[0], default=None)
+
+
+def _replayed(session: Session, b: int, point: NDArray[np.floating], sign: float, claimed: float) -> tuple[float, Witness] | None:
+    """The slope of a point replayed alone, in the direction of ``sign``, and its witness; None if the replay does not bear it out."""
+    problem, replayer = session.problems[b], session.replayer
     distance = float(problem.ball.distance(np.asarray(point, dtype=np.float64)[None])[0])
-    claimed = sign * session.confirmed.value[direction, b]
-    if claimed <= 0:
-        return None
 
     def bears_out(engine: Engine, value: float, center: float) -> bool:
         noise = engine.rounding * max(1.0, abs(value), abs(center))

@@ -32,6 +32,9 @@ GROWTH = 1.3
 BACK_OFF = (1 + 1e-6, 1 + 1e-5, 1 + 1e-4, 1 + 1e-3, 1 + 1e-2)
 """How far a witness on the boundary is moved outwards until every arithmetic sees the violation."""
 
+IDLE_ROUNDS = 3
+"""Rounds in a row without a new point, each between other radii, after which the search ends."""
+
 GRID = 16
 """Points on the segment from the centre to a witness, per pass of the boundary walk."""
 
@@ -46,19 +49,21 @@ def radius(session: Session, method: Method, labels: list[int | None]) -> list[R
     """
     walk = _Walk(session)
     search = session.search
-    search.run(method, walk.ladder(), queries=_queries(session, *OPENING), seconds=_seconds(session, OPENING[0]))
+    walk.begin()
+    ladder = walk.ladder()
+    queries, seconds = _queries(session, *OPENING), _seconds(session, OPENING[0])
+    search.run(method, ladder, queries=queries, seconds=seconds, starts=search.starting_points(ladder))
     walk.settle()
-    most = float(ROUND[1])
-    while not search.stopped and not search.clock.expired and search.room.max() > 0:
-        before = int(search.used.sum())
+    most, idle = float(ROUND[1]), 0
+    while not search.stopped and not search.clock.expired and search.room.max() > 0 and idle < IDLE_ROUNDS:
+        before = search.seen
         if walk.finished:
             break
         arms, starts = walk.between()
         search.run(method, arms, queries=_queries(session, ROUND[0], most), seconds=_seconds(session, ROUND[0]), starts=starts)
         most *= GROWTH
         walk.settle()
-        if int(search.used.sum()) == before:
-            break
+        idle = idle + 1 if search.seen == before else 0
     return [_answer(session, walk, b, labels[b]) for b in range(len(session.problems))]
 
 
@@ -84,7 +89,23 @@ class _Walk:
         self.points: list[NDArray[np.floating] | None] = [None] * len(self.limit)
         self.history: list[list[tuple[int, float, float]]] = [[] for _ in self.limit]
         self.clear = np.zeros(len(self.limit))
+        self.begun: list[NDArray[np.floating] | None] = [None] * len(self.limit)
         self._tried: list[NDArray[np.float64]] = []
+        session.nearest_point = self.nearest_point
+
+    def begin(self) -> None:
+        """Takes in the start points that are violations, and walks the nearest of them to the boundary."""
+        for b, points in enumerate(self._session.started):
+            if points:
+                self._confirm(b, np.stack(points))
+        self.begun = list(self.points)
+        self._session.report()
+        self.settle()
+
+    def nearest_point(self, b: int) -> NDArray[np.floating] | None:
+        """The nearest confirmed violation of problem b, the search's own record included."""
+        self._take(b)
+        return self.points[b]
 
     def ladder(self) -> Arms:
         """Falling arms at the limit and at halves of it."""
@@ -147,17 +168,19 @@ class _Walk:
 
     def _take(self, b: int) -> None:
         """Confirms the nearest violation of problem b, moving it outwards as little as needed."""
-        session, records, space = self._session, self._search.records, self._search.space
-        problem = session.problems[b]
-        points = _outwards(problem, session.full_point(b, records.nearest_points[b]), space)
-        exact = session.exact_values(np.full(len(points), b), points)
+        session, records = self._session, self._search.records
+        self._confirm(b, _outwards(session.problems[b], session.full_point(b, records.nearest_points[b]), self._search.space))
+        records.nearest[b] = self.found[b]  # what float64 refuses does not stand in the way of others
+
+    def _confirm(self, b: int, points: NDArray[np.floating]) -> None:
+        """Accepts the nearest of the points (N, *shape) that float64 and the network itself confirm."""
+        problem = self._session.problems[b]
+        exact = self._session.exact_values(np.full(len(points), b), points)
         single = self._own_values(b, points)
         inside = problem.region.contains(points.astype(np.float64))
         for i in np.flatnonzero(inside):
             if problem.property.is_violated(float(exact[i])) and problem.property.is_violated(float(single[i])):
                 self._accept(b, points[i])
-                break
-        records.nearest[b] = self.found[b]  # what float64 refuses does not stand in the way of others
 
     def _own_values(self, b: int, points: NDArray[np.floating]) -> NDArray[np.float64]:
         return self._session.replayer.values(self._session.problems[b], points, self._session.replayer.engines[0])
@@ -267,16 +290,16 @@ def _replayed(session: Session, b: int, point: NDArray[np.floating]) -> Witness 
 
 
 def _answer(session: Session, walk: _Walk, b: int, label: int | None) -> RadiusAnswer:
-    point = walk.points[b]
-    bracket, witness, outcome = Bracket(End.UPPER), None, Outcome.NO_WITNESS
-    if point is not None:
-        replayer = session.replayer
-        witness = _replayed(session, b, point)
-        if witness is not None:
-            distance = float(witness.distance or 0.0)
-            value = max(0.0, distance - 1) if walk.discrete else distance
-            bracket = bracket.tighten(End.UPPER, Side(value, Guarantee.ATTAINED, session.settings.method, replayer.exact.arithmetic))
-            outcome = Outcome.MEASURED
+    found, begun = walk.points[b], walk.begun[b]
+    replayed = [_replayed(session, b, p) for p in (found, None if begun is found else begun) if p is not None]
+    bracket, outcome = Bracket(End.UPPER), Outcome.NO_WITNESS
+    witness = min((w for w in replayed if w is not None), key=lambda w: w.distance or 0.0, default=None)
+    if witness is not None:
+        distance = float(witness.distance or 0.0)
+        value = max(0.0, distance - 1) if walk.discrete else distance
+        arithmetic = session.replayer.exact.arithmetic
+        bracket = bracket.tighten(End.UPPER, Side(value, Guarantee.ATTAINED, session.settings.method, arithmetic))
+        outcome = Outcome.MEASURED
     shown = [(q, t, v - 1 if walk.discrete else v) for q, t, v in walk.history[b]]
     return RadiusAnswer(
         **session_common(session, b, outcome=outcome, label=label),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from netassay.assessment.answers import session_common
 from netassay.assessment.session import Session
@@ -33,7 +34,7 @@ def reach(session: Session, method: Method, labels: list[int | None]) -> list[Re
     search = session.search
     arms = search.both_directions()
     if session.settings.tolerance is None:
-        search.run(method, arms)
+        search.run(method, arms, starts=search.starting_points(arms))
     else:
         _until_stalled(search, method, arms, session.settings.tolerance)
     session.confirm()
@@ -41,7 +42,7 @@ def reach(session: Session, method: Method, labels: list[int | None]) -> list[Re
 
 
 def _until_stalled(search: Search, method: Method, arms: Arms, tolerance: float) -> None:
-    search.run(method, arms, queries=ROUND)
+    search.run(method, arms, queries=ROUND, starts=search.starting_points(arms))
     gain = np.inf
     while gain > tolerance / 10 and search.room.max() > 0 and not search.stopped and not search.clock.expired:
         before = search.records.merit.clone()
@@ -66,22 +67,20 @@ def _answer(session: Session, b: int, label: int | None) -> ReachAnswer:
 
 
 def _settled(session: Session, b: int, direction: int) -> tuple[Bracket, Witness | None]:
-    """The bracket of one end, from its best point replayed alone."""
-    end = End.LOWER if direction == MAXIMUM else End.UPPER
-    bracket = Bracket(end)
-    point = session.confirmed.points[direction][b]
-    if point is None:
+    """The bracket of one end, from the farthest of its points that a replay alone bears out."""
+    end, sign = (End.LOWER, 1.0) if direction == MAXIMUM else (End.UPPER, -1.0)
+    bracket, exact = Bracket(end), session.replayer.exact
+    replayed = [_replayed(session, b, point, sign, value) for value, point in session.candidates(direction, b)]
+    witness = max((w for w in replayed if w is not None), key=lambda w: sign * w.value, default=None)
+    if witness is None:
         return bracket, None
-    claimed = session.confirmed.value[direction, b]
-    sign = 1.0 if direction == MAXIMUM else -1.0
+    return bracket.tighten(end, Side(witness.value, Guarantee.ATTAINED, session.settings.method, exact.arithmetic)), witness
 
+
+def _replayed(session: Session, b: int, point: NDArray[np.floating], sign: float, claimed: float) -> Witness | None:
     def bears_out(engine: Engine, value: float, center: float) -> bool:
         del center
         noise = engine.rounding * max(1.0, abs(claimed))
         return bool(sign * (value - claimed) >= -noise)
 
-    witness = session.replayer.settled(session.problems[b], point, bears_out)
-    if witness is None:
-        return bracket, None
-    exact = session.replayer.exact
-    return bracket.tighten(end, Side(witness.value, Guarantee.ATTAINED, session.settings.method, exact.arithmetic)), witness
+    return session.replayer.settled(session.problems[b], point, bears_out)

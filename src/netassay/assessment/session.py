@@ -9,9 +9,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from netassay.assessment.starts import StartPoints
+from netassay.assessment.stopping import StopRule, Target, passed, target_text
 from netassay.checking.replay import Replayer
 from netassay.falsifiers.search import FALLING, RISING, Search
 from netassay.numerics.budget import Budget, Clock
+from netassay.numerics.norms import Norm
 from netassay.results.answer import Question
 from netassay.specs.problem import Problem
 from netassay.specs.property import PropertyStack
@@ -54,6 +57,8 @@ class Settings:
         asked: The budget of the whole call, of which ``budget`` may be one batch's share.
         problems, done: How many problems the call has in all, and how many queries earlier batches spent.
         interrupted: Says whether the user has asked to stop.
+        target: A problem is searched until its attained side has reached this; see ``stopping.Target``.
+        stop: The caller's rule, asked after every batch.
     """
 
     method: str
@@ -66,6 +71,8 @@ class Settings:
     problems: int = 1
     done: int = 0
     interrupted: Callable[[], bool] = lambda: False
+    target: Target | None = None
+    stop: StopRule | None = None
 
 
 @dataclass
@@ -92,6 +99,9 @@ class Session:
     Attributes:
         centers: s at each centre, float64, evaluated alone as replays are.
         nearest: Distance of each problem's nearest confirmed violation (``radius``), inf where there is none.
+        nearest_point: Confirms the search's own nearest violation of a problem, and gives the nearest confirmed one (``radius``).
+        started: Per problem, the start points as the network takes them.
+        reached: Per problem, whether it has been searched until its target.
     """
 
     question: Question
@@ -103,10 +113,17 @@ class Session:
     confirmed: Confirmed = field(init=False)
     centers: NDArray[np.float64] = field(init=False)
     nearest: NDArray[np.float64] = field(init=False)
+    nearest_point: Callable[[int], NDArray[np.floating] | None] = field(init=False, default=lambda _: None)
+    started: list[list[NDArray[np.floating]]] = field(init=False)
+    reached: NDArray[np.bool_] = field(init=False)
 
     def __post_init__(self) -> None:
         count = len(self.problems)
         self.nearest = np.full(count, np.inf)
+        self.started = [[] for _ in range(count)]
+        self.reached = np.zeros(count, dtype=bool)
+        self._moved = [0] * count
+        self._kept: list[list[list[tuple[float, NDArray[np.floating]]]]] = [[[] for _ in range(count)] for _ in range(2)]
         self.confirmed = Confirmed(
             np.full((2, count), np.nan),
             [[None] * count, [None] * count],
@@ -121,6 +138,35 @@ class Session:
         self._last_progress = 0.0
         self.search.on_step = self._on_step
         self.search.interrupted = self.settings.interrupted
+
+    def start_from(self, starts: Sequence[StartPoints]) -> None:
+        """Evaluates start points, one entry per problem, and confirms them in float64: the answers will not be worse than they are."""
+        space = self.search.space
+        flat = [s.points.reshape(len(s.points), space.size)[:, space.free_numpy] for s in starts]
+        free = [torch.as_tensor(rows, dtype=space.dtype, device=space.device) for rows in flat]
+        self.search.begin_with(free)
+        self._moved = [s.moved for s in starts]
+        self.started = [[self.full_point(b, row) for row in rows] for b, rows in enumerate(free)]
+        for b, points in enumerate(self.started):
+            values = self.exact_values(np.full(len(points), b), np.stack(points)) if points else np.zeros(0)
+            for point, value in zip(points, values.tolist(), strict=True):
+                self._take(RISING, b, point, value)
+                self._take(FALLING, b, point, value)
+            self._keep(b)
+        self._end_where_reached()
+
+    def candidates(self, direction: int, b: int) -> list[tuple[float, NDArray[np.floating]]]:
+        """(objective, point) that a direction's answer may be, best first: replays may rank points apart that batches hardly tell apart."""
+        best = self.confirmed.points[direction][b]
+        own = [] if best is None else [(float(self.confirmed.value[direction, b]), best)]
+        return own + [(value, point) for value, point in self._kept[direction][b] if point is not best]
+
+    def _keep(self, b: int) -> None:
+        """What is confirmed now stays a candidate, whatever is found later."""
+        for direction in (RISING, FALLING):
+            self._kept[direction][b] += [
+                c for c in self.candidates(direction, b)[:1] if not any(c[1] is k for _, k in self._kept[direction][b])
+            ]
 
     def exact_values(self, owners: NDArray[np.int64], points: NDArray[np.floating]) -> NDArray[np.float64]:
         """s at points (N, *shape) of problems ``owners``, batched, in the most exact arithmetic of the network."""
@@ -149,21 +195,85 @@ class Session:
         if done >= self._next_checkpoint:
             self.confirm()
             self._next_checkpoint = done * CHECKPOINT
+        if self.settings.stop is not None or self._promising():
+            self.confirm()
+            found = search.records.nearest.cpu().numpy()
+            for b in np.flatnonzero(found < self.nearest.astype(found.dtype)).tolist():
+                self.nearest_point(b)
         self.report()
+        self._ask_caller()
 
     def report(self, *, force: bool = False) -> None:
-        """Tells the caller where things stand, at most four times a second."""
+        """Ends what has reached its target, and tells the caller where things stand, at most four times a second."""
+        self._end_where_reached()
         now = self.search.clock.elapsed
         if self.settings.progress is None or (not force and now - self._last_progress < 0.25):
             return
         self._last_progress = now
+        try:
+            self.settings.progress(self._standing())
+        except KeyboardInterrupt:
+            self.search.stopped = True
+
+    def _standing(self) -> Progress:
         budget = self.settings.budget
         total = None if budget.queries is None else budget.queries * self.settings.problems
         done = self.settings.done + int(self.search.used.sum())
+        return Progress(self.question, done, total, self.search.clock.elapsed, budget.seconds, tuple(self.lines()))
+
+    def _ask_caller(self) -> None:
+        """A caller who has seen enough ends the search of all problems."""
+        if self.settings.stop is None:
+            return
         try:
-            self.settings.progress(Progress(self.question, done, total, now, budget.seconds, tuple(self.lines())))
+            if self.settings.stop(self._standing()):
+                self.search.finished[:] = True
         except KeyboardInterrupt:
             self.search.stopped = True
+
+    def _promising(self) -> bool:
+        """Whether float32 has reached a target, so that float64 should be asked."""
+        if self.settings.target is None:
+            return False
+        records = self.search.records
+        rising, falling = records.merit.double().cpu().numpy()
+        return bool((self._passed(rising, -falling, records.nearest.double().cpu().numpy()) & ~self.search.finished).any())
+
+    def _passed(self, rising: NDArray[np.float64], falling: NDArray[np.float64], nearest: NDArray[np.float64]) -> NDArray[np.bool_]:
+        if self.settings.target is None:
+            return np.zeros(len(self.problems), dtype=bool)
+        counted = 1 if self.search.space.norm is Norm.L0 else 0  # a witness of n changes leaves n - 1 that may be safe
+        return passed(self.question, self.settings.target, rising, falling, nearest - counted)
+
+    def _end_where_reached(self) -> None:
+        """Problems whose attained side has reached the target are finished, once a replay agrees."""
+        rising, falling = self.confirmed.value
+        for b in np.flatnonzero(self._passed(rising, falling, self.nearest) & ~self.search.finished).tolist():
+            if self._replays(b):
+                self.reached[b] = self.search.finished[b] = True
+                self._keep(b)
+
+    def _replays(self, b: int) -> bool:
+        """Whether the points that have reached the target do so when they are evaluated alone, as the answer's will be."""
+        if self.question is Question.RADIUS:
+            point = self.nearest_point(b)
+            return point is not None and self.replayer.replay(self.problems[b], point).confirmed
+        alone = np.array([[self._alone(direction, b)] for direction in (RISING, FALLING)])
+        return bool(self._passed(alone[0], alone[1], np.full(1, np.inf))[0])
+
+    def _alone(self, direction: int, b: int) -> float:
+        """The objective of a direction's best point, evaluated alone; NaN where there is none."""
+        point = self.confirmed.points[direction][b]
+        if point is None:
+            return np.nan
+        return self.objective(b, point, self.replayer.value(self.problems[b], point))
+
+    def objective(self, b: int, point: NDArray[np.floating], value: float) -> float:
+        """What is sought at a point where s is ``value``: that, or the slope from the centre; NaN at the centre itself."""
+        if not self.slopes:
+            return value
+        distance = float(self.problems[b].ball.distance(np.asarray(point, dtype=np.float64)[None])[0])
+        return (value - float(self.centers[b])) / distance if distance > 0 else np.nan
 
     def lines(self) -> list[tuple[int | None, float | None, float | None]]:
         """Best bounds so far, one line per problem."""
@@ -199,11 +309,9 @@ class Session:
         wide = np.asarray(point, dtype=np.float64)[None]
         if not np.isfinite(value) or not region.contains(wide)[0]:
             return
-        objective = value
-        if self.slopes:
-            objective = (value - self.centers[b]) / float(self.problems[b].ball.distance(wide)[0])
+        objective = self.objective(b, point, value)
         kept = self.confirmed.value[direction, b]
-        better = np.isnan(kept) or (objective > kept if direction == RISING else objective < kept)
+        better = not np.isnan(objective) and (np.isnan(kept) or (objective > kept if direction == RISING else objective < kept))
         if not better:
             return
         self.confirmed.value[direction, b] = objective
@@ -217,6 +325,24 @@ class Session:
         count = self.search.records.not_a_number
         said = f"the network gave NaN at {count:,} of the points searched in this batch: these are neither safe nor witnesses"
         return (said,) if count else ()
+
+    def said_of(self, b: int) -> tuple[str, ...]:
+        """What a reader should know of one problem: where it was begun, and why it was ended."""
+        return tuple(text for text in (self._start_note(b), self._end_note(b)) if text)
+
+    def _start_note(self, b: int) -> str:
+        moved, count = self._moved[b], len(self.started[b])
+        return f"{moved} of {count} start points lay outside the region and were moved to its nearest point" if moved else ""
+
+    def _end_note(self, b: int) -> str:
+        target, stop = self.settings.target, self.settings.stop
+        if self.reached[b] and target is not None:
+            return f"the search was stopped at its target ({target_text(target)}); with the rest of its budget it may find more"
+        if stop is not None and stop.said:
+            return "the search was stopped by the caller's rule; with the rest of its budget it may find more"
+        if self.search.exhausted[b] and self.search.room[b] > 0:
+            return "the search found no new point to evaluate and ended before its budget was spent"
+        return ""
 
     def frames(self, b: int) -> tuple[tuple[float, NDArray[np.floating]], ...]:
         """A few pictures of the way down, from the centre to the best point."""

@@ -26,8 +26,12 @@ from netassay.cli.options import (
 from netassay.cli.progress import progress
 from netassay.cli.regions import default_radius, region_arguments
 from netassay.cli.searching import budget, checked
+from netassay.cli.starts import read_starts
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from netassay.numerics.norms import Norm
     from netassay.results.answer import Question
 
@@ -38,6 +42,16 @@ QuestionsOption = Annotated[
 RadiiOption = Annotated[
     list[str] | None,
     typer.Option("--radius", metavar="R|P=R", help="Ball for slopes and ranges, for all norms (0.1) or one (l2=1.5).", show_default=False),
+]
+TargetsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--target",
+        metavar="Q=V",
+        help="Search each input until its value has reached V, as in radius=0.1 or reach=LO,HI.",
+        rich_help_panel="Search",
+        show_default=False,
+    ),
 ]
 
 
@@ -52,6 +66,7 @@ def assess(
     risk: RisksOption = None,
     question: QuestionsOption = None,
     radius: RadiiOption = None,
+    target: TargetsOption = None,
     index: IndexOption = None,
     limit: LimitOption = None,
     fail_under: FailUnderOption = None,
@@ -66,12 +81,13 @@ def assess(
 
     norms, questions = parsing.norms(norm), _questions(question)
     risks = [parse_risk(text) for text in risk or ["robustness"]]
-    radii = parsing.radii(radius, norms)
+    radii, goals = parsing.radii(radius, norms), parsing.targets(target, questions)
     checked(search_options, output)
     thresholds.checked(fail_under)
     inputs = load_inputs(model, data, model_options, limit=limit, index=index)
     region, notes = region_arguments(region_options, inputs.network), list(inputs.notes)
     sizes = _sizes(inputs, norms, questions, radii, region, notes)
+    known = _starts(search_options.start, inputs, notes)
     with progress(quiet=output.quiet or output.json) as callback:
         answers = run(
             inputs.network,
@@ -87,6 +103,8 @@ def assess(
             indices=inputs.data.indices.tolist(),
             progress=callback,
             skipped=lambda i, why: notes.append(f"input {i} is left out of one risk: {why}"),
+            starts=known,
+            target=goals,
             **region,
         )
     return deliver(
@@ -104,6 +122,16 @@ def _questions(texts: list[str] | None) -> list[Question]:
     from netassay.results.answer import Question
 
     return list(dict.fromkeys(parsing.choice(text, Question, "--question") for text in texts or ["radius", "lipschitz"]))
+
+
+def _starts(name: str | None, inputs: Inputs, notes: list[str]) -> dict[int, NDArray[np.float64]]:
+    """Points to begin with, by the index of their input."""
+    from netassay.assessment.rounding import representable
+
+    network, data = inputs.network, inputs.data
+    centers = [representable(x, network.domain, network.dtype) for x in data.inputs]
+    found = read_starts(name, data.indices.tolist(), centers, network.input_shape, notes)
+    return {index: points for index, points in found.items() if index is not None}
 
 
 def _sizes(

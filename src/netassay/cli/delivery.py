@@ -41,13 +41,22 @@ def deliver(
 
     With ``single`` the document is that of the one answer, else that of an assessment (results and summary).
     ``scale`` is the unit of each feature's changes, for the report.
+
+    Raises:
+        OSError: If the answers cannot be stored; they are printed all the same.
     """
+    unstored: OSError | None = None
     with deferred_interrupts():  # what was found is stored whole, however often Ctrl-C is pressed
-        content, stored = _stored(answers, options, single)
+        try:
+            content, stored = _stored(answers, options, single)
+        except OSError as error:
+            content, stored, unstored = _document(answers, None, single), None, error
     if options.json:
         print(json.dumps(content, indent=2, allow_nan=False))
     else:
         print_answers(answers, inputs, options, stored)
+    if unstored is not None:
+        raise OSError(unstored.errno, unstored.strerror, options.out) from unstored
     if options.report is not None and answers:
         told = report(answers, inputs, options.report, title=title, command=command_line(), scale=scale)
         print(f"report: {told}", file=sys.stderr if options.json else sys.stdout)
@@ -59,17 +68,22 @@ def deliver(
 
 def _stored(answers: Sequence[Answer], options: OutputOptions, single: bool) -> tuple[dict[str, Any], Path]:
     """Writes witnesses and answers; gives the document and its file."""
-    from netassay.results.codec import assessment_document, document, witness_paths, write_document
+    from netassay.results.codec import witness_paths, write_document
 
     folder = Path(options.out)
-    files = [witness_paths(folder, answer) for answer in answers]
-    if single and len(answers) == 1:
-        content = document(answers[0], witness_files=files[0])
-    else:
-        content = assessment_document(answers, witness_files=files, command=command_line(), created=now())
+    content = _document(answers, [witness_paths(folder, answer) for answer in answers], single)
     stored = folder / f"{'answer' if single else 'assessment'}.json"
     write_document(stored, content)
     return content, stored
+
+
+def _document(answers: Sequence[Answer], files: Sequence[dict[str, str]] | None, single: bool) -> dict[str, Any]:
+    """The answers as one document, which names the files of their witnesses."""
+    from netassay.results.codec import assessment_document, document
+
+    if single and len(answers) == 1:
+        return document(answers[0], witness_files=files[0] if files else None)
+    return assessment_document(answers, witness_files=files, command=command_line(), created=now())
 
 
 def exit_code(answers: Sequence[Answer], fail_under: float | None) -> ExitCode:
@@ -79,7 +93,7 @@ def exit_code(answers: Sequence[Answer], fail_under: float | None) -> ExitCode:
     return ExitCode.OK if fail_under is None else worst(threshold_code(answer, fail_under) for answer in answers)
 
 
-def print_answers(answers: Sequence[Answer], inputs: Inputs, options: OutputOptions, stored: Path) -> None:
+def print_answers(answers: Sequence[Answer], inputs: Inputs, options: OutputOptions, stored: Path | None) -> None:
     """Notes, then the table, then where the witnesses are."""
     if not options.quiet:
         for note in dict.fromkeys([*inputs.notes, *(note for answer in answers for note in answer.notes)]):
@@ -89,7 +103,7 @@ def print_answers(answers: Sequence[Answer], inputs: Inputs, options: OutputOpti
         print(_table(members[:ROWS], inputs.data.label_names))
         if len(members) > ROWS:
             print(f"and {len(members) - ROWS} more, in the stored answers\n")
-    if not options.quiet:
+    if stored is not None and not options.quiet:
         print(f"answers and witnesses: {stored}")
 
 

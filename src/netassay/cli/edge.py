@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import inspect
+import os
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import fields, is_dataclass
 from typing import Any, get_type_hints
 
@@ -15,12 +18,15 @@ import typer
 from netassay.cli.exit_codes import ExitCode
 from netassay.errors import InputError, NetassayError
 
+UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
+"""What a full, failing or forbidden disk says."""
+
 
 def command(function: Callable[..., ExitCode | None]) -> Callable[..., None]:
     """Makes a command: groups of options (dataclasses) are spread into parameters, errors into exit codes.
 
-    The function's exit code becomes the process's. An ``InputError`` is told in one line (exit 2), an
-    interrupt exits 130, anything else is a bug of netassay (exit 4); ``--debug`` adds the traceback.
+    The function's exit code becomes the process's. An ``InputError`` and a disk that cannot be written to are told in one
+    line (exit 2), an interrupt exits 130, anything else is a bug of netassay (exit 4); ``--debug`` adds the traceback.
     """
     hints = get_type_hints(function, include_extras=True)
     groups = {name: hint for name, hint in hints.items() if is_dataclass(hint)}
@@ -30,11 +36,13 @@ def command(function: Callable[..., ExitCode | None]) -> Callable[..., None]:
         debug = bool(values.get("debug", False))
         try:
             code = function(**_gathered(values, groups))
+            sys.stdout.flush()
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)
             code = ExitCode.INTERRUPTED
         except Exception as error:
             code = _told(error, debug)
+            _drop_unwritable_output()
         if code:
             raise typer.Exit(int(code))
 
@@ -81,8 +89,21 @@ def _told(error: Exception, debug: bool) -> ExitCode:
     if isinstance(error, InputError):
         print(f"error: {error}", file=sys.stderr)
         return ExitCode.BAD_INPUT
+    if isinstance(error, OSError) and error.errno in UNWRITABLE:
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"error: {where}{error.strerror}; free space there, or write elsewhere (--out, --report, stdout)", file=sys.stderr)
+        return ExitCode.BAD_INPUT
     kind = "" if isinstance(error, NetassayError) else f"{type(error).__name__}: "
     print(f"internal error: {kind}{error}", file=sys.stderr)
     if not debug:
         print("this is a bug in netassay; --debug shows where it happened", file=sys.stderr)
     return ExitCode.INTERNAL
+
+
+def _drop_unwritable_output() -> None:
+    """Sends what stdout still holds nowhere if it cannot be written: Python would try again at exit, and fail with a code of its own."""
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        with suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

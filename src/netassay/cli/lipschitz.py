@@ -18,6 +18,7 @@ from netassay.cli.options import (
     RegionOptions,
     RiskOption,
     SearchOptions,
+    TargetOption,
 )
 from netassay.cli.regions import default_radius, region_arguments
 from netassay.cli.searching import checked, search
@@ -33,6 +34,7 @@ def lipschitz(
     norm: NormOption = "linf",
     risk: RiskOption = "robustness",
     radius: RadiusOption = None,
+    target: TargetOption = None,
     index: IndexOption = None,
     limit: LimitOption = None,
 ) -> ExitCode:
@@ -47,11 +49,12 @@ def lipschitz(
 
     asked, template = Norm.of(norm), parse_risk(risk)
     given = None if radius is None else parsing.positive(radius, "--radius")
+    goal = parsing.target(target, Question.LIPSCHITZ)
     checked(search_options, output)
     inputs = load_inputs(model, data, model_options, limit=limit, index=index)
     network, found = inputs.network, inputs.data
     region, notes = region_arguments(region_options, network), list(inputs.notes)
     size = given if given is not None else default_radius(network, asked, region, notes)
     batch = problems(network, found.inputs, found.labels, risk=template, norm=asked, radius=size, indices=found.indices.tolist(), **region)
-    answers = search(Question.LIPSCHITZ, batch, search_options, output)
+    answers = search(Question.LIPSCHITZ, batch, search_options, output, notes, target=goal)
     return deliver(answers, inputs.saying(notes), output, single=len(found) == 1, title="Sensitivity (Lipschitz)", scale=region["scale"])

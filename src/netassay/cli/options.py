@@ -78,6 +78,15 @@ class SearchOptions:
     )
     memory: Annotated[str, typer.Option(help="Memory for a batch, e.g. 512MiB or 2GiB.", rich_help_panel="Search")] = "2GiB"
     seed: Annotated[int, typer.Option(help="Same seed and query budget, same answer.", rich_help_panel="Search")] = 0
+    start: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE|DIR",
+            help="Points to begin with: .npz with x, .npy, or a report.json, answer.json, assessment.json or folder of an earlier run.",
+            rich_help_panel="Search",
+            show_default=False,
+        ),
+    ] = None
 
 
 @dataclass(frozen=True)
@@ -117,6 +126,12 @@ IndexOption = Annotated[
     int | None, typer.Option("--index", metavar="I", help="Only the input at this position, from 0.", show_default=False)
 ]
 LimitOption = Annotated[int | None, typer.Option("--limit", metavar="N", help="Only the first N inputs.", show_default=False)]
+TargetOption = Annotated[
+    str | None,
+    typer.Option(
+        "--target", metavar="V", help="Stop as soon as the value found has reached V.", rich_help_panel="Search", show_default=False
+    ),
+]
 FailUnderOption = Annotated[
     float | None,
     typer.Option(

@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from netassay.assessment.stopping import Target
     from netassay.numerics.box import Box
     from netassay.numerics.norms import Norm
+    from netassay.results.answer import Question
 
 Choice = TypeVar("Choice", bound=StrEnum)
 
@@ -79,6 +81,40 @@ def radii(texts: Sequence[str] | None, wanted: Sequence[Norm]) -> dict[Norm, flo
     strange = [str(norm) for norm in found if norm not in wanted]
     if strange:
         raise UsageError(f"--radius names {', '.join(strange)}, but --norm asks for {', '.join(map(str, wanted))} only")
+    return found
+
+
+def target(text: str | None, question: Question) -> Target | None:
+    """Where a search may stop: a number, or for ``reach`` the ends ``LO,HI`` of a range, of which one may be left out."""
+    from netassay.assessment.stopping import checked_target
+
+    if text is None:
+        return None
+    if question != "reach":
+        value = number(text, "--target")
+        if value < 0:
+            raise UsageError(f"--target must not be negative for {question}; got {text}")
+        return checked_target(question, value)
+    ends = [number(end, "--target") if end.strip() else None for end in text.split(",")]
+    if len(ends) != 2 or ends == [None, None]:
+        raise UsageError(f"--target needs LO,HI for reach, with one of them left out if it does not matter, as in ,5; got {text!r}")
+    return checked_target(question, (ends[0], ends[1]))
+
+
+def targets(texts: Sequence[str] | None, questions: Sequence[Question]) -> dict[Question, Target]:
+    """The target of each question, from ``radius=0.1``; of the only one, from ``0.1``."""
+    from netassay.results.answer import Question
+
+    found: dict[Question, Target] = {}
+    for text in texts or []:
+        name, _, value = text.rpartition("=")
+        if not name and len(questions) != 1:
+            raise UsageError(f"--target needs QUESTION=V where several are asked, as in radius=0.1; got {text!r}")
+        question = choice(name, Question, "--target") if name else questions[0]
+        if question not in questions:
+            raise UsageError(f"--target names {question}, but --question asks for {', '.join(map(str, questions))} only")
+        goal = target(value, question)
+        found |= {} if goal is None else {question: goal}
     return found
 
 

@@ -19,6 +19,7 @@ from netassay.cli.options import (
     RegionOptions,
     RiskOption,
     SearchOptions,
+    TargetOption,
 )
 from netassay.cli.regions import region_arguments
 from netassay.cli.searching import checked, search
@@ -34,6 +35,7 @@ def radius(
     norm: NormOption = "linf",
     risk: RiskOption = "robustness",
     radius: RadiusOption = None,
+    target: TargetOption = None,
     index: IndexOption = None,
     limit: LimitOption = None,
     fail_under: FailUnderOption = None,
@@ -49,11 +51,12 @@ def radius(
 
     asked, template = Norm.of(norm), parse_risk(risk)
     limit_radius = None if radius is None else parsing.positive(radius, "--radius")
+    goal = parsing.target(target, Question.RADIUS)
     checked(search_options, output)
     thresholds.checked(fail_under)
     inputs = load_inputs(model, data, model_options, limit=limit, index=index)
     network, found = inputs.network, inputs.data
-    region = region_arguments(region_options, network)
+    region, notes = region_arguments(region_options, network), list(inputs.notes)
     batch = problems(
         network,
         found.inputs,
@@ -64,7 +67,13 @@ def radius(
         indices=found.indices.tolist(),
         **region,
     )
-    answers = search(Question.RADIUS, batch, search_options, output)
+    answers = search(Question.RADIUS, batch, search_options, output, notes, target=goal)
     return deliver(
-        answers, inputs, output, single=len(found) == 1, title="Maximum safe radius", fail_under=fail_under, scale=region["scale"]
+        answers,
+        inputs.saying(notes),
+        output,
+        single=len(found) == 1,
+        title="Maximum safe radius",
+        fail_under=fail_under,
+        scale=region["scale"],
     )

@@ -46,6 +46,16 @@ OutputOption = Annotated[int | None, typer.Option("--output", metavar="K", help=
 ToleranceOption = Annotated[
     float | None, typer.Option("--tolerance", help="Stop when the range has stopped growing by this.", show_default=False)
 ]
+RangeTargetOption = Annotated[
+    str | None,
+    typer.Option(
+        "--target",
+        metavar="LO,HI",
+        help="Stop as soon as values of at most LO and at least HI are found; one may be left out, as in ,HI.",
+        rich_help_panel="Search",
+        show_default=False,
+    ),
+]
 ExpressionOption = Annotated[
     str | None, typer.Option("--risk", metavar="RISK", help="Range of this risk's s(x) instead of an output's.", show_default=False)
 ]
@@ -65,6 +75,7 @@ def reach(
     norm: NormOption = "linf",
     radius: RadiusOption = None,
     tolerance: ToleranceOption = None,
+    target: RangeTargetOption = None,
     index: IndexOption = None,
     limit: LimitOption = None,
 ) -> ExitCode:
@@ -75,6 +86,7 @@ def reach(
     from netassay.results.answer import Question
 
     _check_form(data, lower, upper, output, risk)
+    goal = parsing.target(target, Question.REACH)
     checked(search_options, out)
     stall = None if tolerance is None else parsing.positive(tolerance, "--tolerance")
     if data is None:
@@ -82,9 +94,10 @@ def reach(
     else:
         loaded = load_inputs(model, data, model_options, limit=limit, index=index)
         inputs, batch = _over_balls(loaded, region_options, norm, radius, output, risk)
-    answers = search(Question.REACH, batch, search_options, out, tolerance=stall)
+    notes = list(inputs.notes)
+    answers = search(Question.REACH, batch, search_options, out, notes, tolerance=stall, target=goal)
     scale = getattr(batch[0].region, "scale", None)
-    return deliver(answers, inputs, out, single=len(batch) == 1, title="Reachable range", scale=scale)
+    return deliver(answers, inputs.saying(notes), out, single=len(batch) == 1, title="Reachable range", scale=scale)
 
 
 def _check_form(data: str | None, lower: str | None, upper: str | None, output: int | None, risk: str | None) -> None:

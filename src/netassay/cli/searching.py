@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 from netassay.cli import parsing
 from netassay.cli.options import OutputOptions, SearchOptions
 from netassay.cli.progress import progress
+from netassay.cli.starts import read_starts
 from netassay.errors import UsageError
 
 if TYPE_CHECKING:
+    from netassay.assessment.stopping import Target
     from netassay.numerics.budget import Budget
     from netassay.results.answer import Answer, Question
     from netassay.specs.problem import Problem
@@ -53,12 +55,29 @@ def folder(option: str, name: str) -> Path:
 
 
 def search(
-    question: Question, problems: Sequence[Problem], options: SearchOptions, output: OutputOptions, *, tolerance: float | None = None
+    question: Question,
+    problems: Sequence[Problem],
+    options: SearchOptions,
+    output: OutputOptions,
+    notes: list[str],
+    *,
+    tolerance: float | None = None,
+    target: Target | None = None,
 ) -> list[Answer]:
-    """Asks, with live progress unless it is not wanted."""
+    """Asks, with live progress unless it is not wanted; what is to be said of ``--start`` is added to ``notes``."""
     from netassay.assessment.ask import ask
 
+    shape = problems[0].network.input_shape if problems else ()
+    known = read_starts(options.start, [p.index for p in problems], [p.center for p in problems], shape, notes)
     with progress(quiet=output.quiet or output.json) as callback:
         return ask(
-            question, problems, method=options.method, budget=budget(options), seed=options.seed, progress=callback, tolerance=tolerance
+            question,
+            problems,
+            method=options.method,
+            budget=budget(options),
+            seed=options.seed,
+            progress=callback,
+            tolerance=tolerance,
+            starts=[known.get(p.index) for p in problems],
+            target=target,
         )

@@ -41,6 +41,7 @@ class Task:
         generator: The only source of randomness.
         incumbents: Gives (A, k) the unit points of the best records so far (the centre where there is none),
             whoever found them.
+        center_guides: (problems, T) the guides (``Proposal.guided``) at each centre.
         gradients: Whether the network offers gradients.
     """
 
@@ -48,6 +49,7 @@ class Task:
     objective: Objective
     generator: torch.Generator
     incumbents: Callable[[], Tensor]
+    center_guides: Tensor
     queries: int = 1_000_000
     starts: Tensor | None = None
     gradients: bool = False
@@ -65,6 +67,7 @@ class Proposal:
         variants: (L,) with gradients: 0 to follow the property as it is, v > 0 to make for the v-th most likely
             other label of the centre, so that climbs spread over labels.
         covered: (L,) how many points of each lane the budget covers, set by the search; None for all.
+        guided: Whether the guides are wanted: what a search may climb where s itself is flat, read off the same outputs.
     """
 
     arms: Tensor
@@ -73,6 +76,7 @@ class Proposal:
     gradient: bool = False
     variants: Tensor | None = None
     covered: Tensor | None = None
+    guided: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,6 +91,7 @@ class Outcome:
         length: (L, m) distance from the centre as a share of the arm's radius.
         feasible: (L, m) inside ball and domain.
         gradient: (L, m, k) of sign * s with respect to unit coordinates, where asked for.
+        guides: (L, m, T) sign * guide, where asked for: over all rivals, then over each of the likeliest; -inf where unknown.
     """
 
     space: Arms
@@ -97,6 +102,7 @@ class Outcome:
     length: Tensor
     feasible: Tensor
     gradient: Tensor | None = None
+    guides: Tensor | None = None
 
     @property
     def values(self) -> Tensor:

@@ -39,19 +39,19 @@ class Portfolio:
     def start(self, task: Task) -> Falsifier:
         """Begins with the first phase that fits the network and the objective."""
         if not task.gradients:
-            return _Sequence(task, self.black_box)
+            return Sequence(task, self.black_box)
         if task.arms.space.dimension <= self.few:
-            return _Sequence(task, self.small)
-        return _Sequence(task, self.slopes if task.objective is Objective.SLOPE else self.values)
+            return Sequence(task, self.small)
+        return Sequence(task, self.slopes if task.objective is Objective.SLOPE else self.values)
 
 
-class _Sequence:
-    """Runs the phases in cycles, each twice as long as the one before, so that a search cut short has had every method."""
+class Sequence:
+    """Runs the phases in cycles, the first of ``first`` points per arm, each twice as long as the last: a short search has had all."""
 
-    def __init__(self, task: Task, phases: tuple[Phase, ...]) -> None:
+    def __init__(self, task: Task, phases: tuple[Phase, ...], first: float = FIRST_CYCLE) -> None:
         self._task, self._phases, self._at = task, phases, 0
         self._points, self._begin = 0.0, 0.0
-        self._length = self._cycle(FIRST_CYCLE)
+        self._length = self._cycle(first)
         self._current = phases[0].method.start(replace(task, queries=self._share()))
 
     def _cycle(self, length: float) -> float:

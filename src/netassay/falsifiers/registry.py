@@ -47,6 +47,12 @@ def _tpmads() -> Method:
     return TpMads()
 
 
+def _mads() -> Method:
+    from netassay.falsifiers.direct_search.mads import Mads
+
+    return Mads()
+
+
 def _gradient() -> Method:
     from netassay.falsifiers.gradient.projected_ascent import ProjectedAscent
 
@@ -56,12 +62,12 @@ def _gradient() -> Method:
 def _auto() -> Method:
     from netassay.falsifiers.portfolio import Phase, Portfolio
 
-    random, tpmads, gradient = _random(), _tpmads(), _gradient()
+    random, mads, gradient = _random(), _mads(), _gradient()
     return Portfolio(
-        slopes=(Phase(random, 0.03), Phase(gradient, 0.8), Phase(tpmads, 1.0)),
-        values=(Phase(gradient, 0.9), Phase(tpmads, 1.0)),
-        small=(Phase(random, 0.05), Phase(gradient, 0.35), Phase(tpmads, 1.0)),
-        black_box=(Phase(random, 0.1), Phase(tpmads, 1.0)),
+        slopes=(Phase(random, 0.03), Phase(gradient, 0.8), Phase(mads, 1.0)),
+        values=(Phase(gradient, 0.9), Phase(mads, 1.0)),
+        small=(Phase(random, 0.05), Phase(gradient, 0.3), Phase(mads, 1.0)),
+        black_box=(Phase(random, 0.05), Phase(mads, 1.0)),
     )
 
 
@@ -76,7 +82,7 @@ METHODS: dict[str, Entry] = {
             "any model",
             _ALL,
             "-",
-            "random, gradient and tpmads in turn, by what the model offers and how many features are free",
+            "random, gradient and mads in turn, by what the model offers and how many features are free",
             _auto,
         ),
         Entry("random", "falsifier", "any model", _ALL, "DeepQuant, section 6.1", "uniform sampling of the ball: the baseline", _random),
@@ -88,6 +94,15 @@ METHODS: dict[str, Entry] = {
             "DeepQuant, Algorithms 1 and 2",
             "tensor-parallel mesh adaptive direct search; augmented Lagrangian for L1 and L2",
             _tpmads,
+        ),
+        Entry(
+            "mads",
+            "falsifier",
+            "any model",
+            _ALL,
+            "DeepQuant, sections 5.1 to 5.3; Audet and Dennis 2006",
+            "mesh adaptive direct search with Householder polls, many incumbents, and secant models over tiles for many features",
+            _mads,
         ),
         Entry(
             "gradient",

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from netassay.falsifiers.base import Method, Objective, Outcome, Proposal, Task
+from netassay.falsifiers.cache import PointCache
 from netassay.falsifiers.space import INSET, Arms, Space
 from netassay.models.query_counter import QueryCounter
 from netassay.models.scores import Scale
@@ -31,6 +32,15 @@ MINIMUM_SHARE = 1e-3
 
 MOST_ROWS, MOST_NUMBERS = 16_384, 2_000_000
 """Most points, and most coordinates, in one batch of proposals: beyond, tensors leave the processor's caches."""
+
+MOST_STARTS = 16
+"""Start points that a method is given for each arm at most, the best first; all of them are evaluated."""
+
+IDLE = 64
+"""Proposals in a row without a new point after which a run gives a problem up: its region is used up, or nearly so."""
+
+STEP_ROUNDING = 1e-3
+"""Share of a step that rounding may move a feature by."""
 
 RISING, FALLING = 0, 1
 
@@ -99,6 +109,11 @@ class Search:
         clock: Started by the question.
         seed: Everything random comes from it.
         violations: Whether to track the nearest violating point (``radius``).
+    Attributes:
+        finished: (problems,) where nothing more is wanted, however much budget is left.
+        exhausted: (problems,) where the last run found no new point to evaluate.
+        cache: Where points repeat (steps, one-hot blocks, L0), what was evaluated before; None elsewhere, where they do not
+            and looking them up would only cost time.
     """
 
     def __init__(
@@ -114,12 +129,16 @@ class Search:
         self.generator = torch.Generator(network.device).manual_seed(seed)
         self.records = Records(self.space)
         self.used = np.zeros(len(problems), dtype=np.int64)
+        self.finished = np.zeros(len(problems), dtype=bool)
         self.stopped = False
         self.interrupted: Callable[[], bool] = lambda: False
         self.on_step: Callable[[Search], None] = lambda _: None
         everyone = torch.arange(len(problems), device=self.space.device)
-        self.center_values = self.values(everyone, self.space.free_centers)[0]
+        self.cache = self._cache()
+        self._started: tuple[Tensor, Tensor, Tensor] | None = None
         self._likely = self._likely_labels(everyone)
+        self.center_values, _, guides, _ = self._known_values(everyone, self.space.free_centers, None, guided=True)
+        self.center_guides = self.center_values.unsqueeze(1) if guides is None else guides
         if objective is Objective.VALUE:
             self._offer_centers()
         self.used += 1
@@ -127,6 +146,11 @@ class Search:
         self.too_near = torch.as_tensor(
             0.0 if ranged else MINIMUM_SHARE * self.space.radii, dtype=self.space.dtype, device=self.space.device
         ).expand(len(problems))
+
+    def _cache(self) -> PointCache | None:
+        if not self.space.snaps and self.space.norm is not Norm.L0:
+            return None
+        return PointCache(len(self.problems), self.space.dimension, self.space.dtype, self.budget.memory)
 
     def _offer_centers(self) -> None:
         """The centre is a point of the region like any other: ranges begin there."""
@@ -148,9 +172,18 @@ class Search:
 
     @property
     def room(self) -> NDArray[np.int64]:
-        """Queries left for each problem."""
+        """Queries left for each problem; none where it is finished."""
         limit = np.iinfo(np.int64).max // 2 if self.budget.queries is None else self.budget.queries
-        return limit - self.used
+        return np.where(self.finished, 0, limit - self.used)
+
+    @property
+    def seen(self) -> int:
+        """Points evaluated so far, over all problems: those that came again are not counted where there is a cache."""
+        return int(self.used.sum()) if self.cache is None else self.cache.learnt
+
+    @property
+    def exhausted(self) -> NDArray[np.bool_]:
+        return np.zeros(len(self.problems), dtype=bool) if self.cache is None else self.cache.idle >= IDLE
 
     def arms(self, owner: NDArray[np.int64], sign: NDArray[np.float64], radius: NDArray[np.float64]) -> Arms:
         """Arms in this search's space."""
@@ -166,9 +199,12 @@ class Search:
     ) -> None:
         """Lets ``method`` search until it is done, ``queries`` per problem or ``seconds`` are spent, or the budget is.
 
-        An interrupt (Ctrl-C) ends the search and keeps everything found: ``stopped`` tells.
+        A problem takes part until it is finished, or until it is exhausted: points known before cost no queries, so a method that
+        proposes only such would never end. An interrupt (Ctrl-C) ends the search and keeps everything found: ``stopped`` tells.
         """
         begin_used, begin_time = self.used.copy(), self.clock.elapsed
+        if self.cache is not None:
+            self.cache.idle[:] = 0
         allowance = self.room if queries is None else np.minimum(self.room, queries)
         falsifier = method.start(self._task(arms, starts, allowance))
         owners = arms.owner.cpu().numpy()
@@ -177,7 +213,7 @@ class Search:
                 if self.interrupted():
                     self.stopped = True
                     return
-                left = allowance - (self.used - begin_used)
+                left = np.where(self.finished | self.exhausted, 0, allowance - (self.used - begin_used))
                 if left[owners].max(initial=0) <= 0:
                     return
                 spent = self._spent(begin_used, allowance, begin_time, seconds)
@@ -204,9 +240,52 @@ class Search:
         everyone = torch.arange(len(arms), device=points.device)
         return arms.pull(everyone, arms.units(everyone, points.unsqueeze(1))).squeeze(1)
 
+    def begin_with(self, points: Sequence[Tensor]) -> None:
+        """Evaluates start points, (w, k) free features inside the region of each problem; they count as queries and for the records.
+
+        Those that the budget does not cover are left out, the last ones first.
+        """
+        everyone = torch.arange(len(self.problems), device=self.space.device)
+        counts = np.minimum([len(p) for p in points], np.maximum(self.room, 0))
+        if not counts.any():
+            return
+        free = self.space.free_centers.unsqueeze(1).repeat(1, int(counts.max()), 1)
+        for b, count in enumerate(counts.tolist()):
+            free[b, :count] = points[b][:count]
+        covered = torch.as_tensor(counts, device=everyone.device)
+        arms = self.arms(np.arange(len(points)), np.ones(len(points)), self.space.radii)
+        outcome = self._outcome(arms, Proposal(everyone, everyone, free, covered=covered), free)
+        self._started = free, outcome.merit, covered
+
+    def starting_points(self, arms: Arms) -> Tensor | None:
+        """(A, w, k) unit points for ``run`` to start from, pulled into each arm's ball; None if nothing was begun with.
+
+        They are the best ``MOST_STARTS`` for the arm's direction; where a problem has fewer than others, random points take their place.
+        """
+        if self._started is None:
+            return None
+        free, rising, covered = self._started
+        merit = torch.where(torch.isfinite(rising[arms.owner]), rising[arms.owner] * arms.sign.unsqueeze(1), -torch.inf)
+        given = torch.arange(free.shape[1], device=free.device) < covered[arms.owner].unsqueeze(1)
+        ranks = torch.where(given, merit.clamp_min(torch.finfo(merit.dtype).min), -torch.inf)
+        order = ranks.argsort(dim=1, descending=True, stable=True)[:, :MOST_STARTS]
+        everyone = torch.arange(len(arms), device=free.device)
+        best = arms.pull(everyone, arms.units(everyone, free[arms.owner.unsqueeze(1), order]))
+        drawn = arms.sample(everyone, order.shape[1], self.generator)
+        return torch.where(given.gather(1, order).unsqueeze(-1), best, drawn)
+
     def _task(self, arms: Arms, starts: Tensor | None, allowance: NDArray[np.int64]) -> Task:
         each = int(np.median(allowance)) * len(self.problems) // max(1, len(arms))
-        return Task(arms, self.objective, self.generator, partial(self.incumbents, arms), each, starts, self.network.differentiable)
+        return Task(
+            arms,
+            self.objective,
+            self.generator,
+            partial(self.incumbents, arms),
+            self.center_guides,
+            each,
+            starts,
+            self.network.differentiable,
+        )
 
     def _fit(self, proposal: Proposal, owners: NDArray[np.int64], left: NDArray[np.int64]) -> Proposal | None:
         """Cuts a proposal down to what the budget still covers: its last points may be fewer for some lanes than for others."""
@@ -223,24 +302,39 @@ class Search:
         variants = None if proposal.variants is None else proposal.variants[at]
         points = proposal.points[at, : int(counts[kept].max())]
         covered = torch.as_tensor(counts[kept], device=at.device)
-        return Proposal(proposal.arms[at], proposal.lanes[at], points, proposal.gradient, variants, covered)
+        return Proposal(proposal.arms[at], proposal.lanes[at], points, proposal.gradient, variants, covered, proposal.guided)
 
     def evaluate(self, arms: Arms, proposal: Proposal) -> Outcome:
         """Evaluates a proposal, updates records and budget, and says what each point gave."""
-        lanes, width, _ = proposal.points.shape
-        owners = arms.owner[proposal.arms]
         free = arms.points(proposal.arms, proposal.points)
-        value, slope = self._evaluated(owners, free, proposal)
+        return self._outcome(arms, proposal, self._on_steps(arms, proposal.arms, free) if self.space.snaps else free)
+
+    def _on_steps(self, arms: Arms, lane_arms: Tensor, free: Tensor) -> Tensor:
+        """Free features (L, m, k) back on a step where a bound of the arm's ball lies between two; at the centre if that is the next."""
+        centers, step = self.space.free_centers[arms.owner[lane_arms]].unsqueeze(1), self.space.granularity
+        snapped = self.space.snap(free, centers)
+        if step is not None:  # a feature that is on a step up to its rounding stays
+            share = (snapped - free).abs() / step.clamp_min(1e-30)
+            snapped = torch.where((step > 0) & ((share < STEP_ROUNDING) | (share > 1 - STEP_ROUNDING)), free, snapped)
+        beyond = (snapped < arms.floor[lane_arms].unsqueeze(1)) | (snapped > arms.ceiling[lane_arms].unsqueeze(1))
+        return torch.where(beyond, centers, snapped)
+
+    def _outcome(self, arms: Arms, proposal: Proposal, free: Tensor) -> Outcome:
+        """What the free features (L, m, k) of a proposal gave."""
+        lanes, width, _ = free.shape
+        owners = arms.owner[proposal.arms]
+        value, slope, guides = self._evaluated(owners, free, proposal)
         length, distance = self._lengths(arms, proposal.arms, free)
         feasible = self._feasible(length)
         merit = self._judge(owners, value, distance, feasible, free)
         sign = arms.sign[proposal.arms].unsqueeze(1)
         merit = torch.where(torch.isnan(merit), -torch.inf, merit * sign)
         gradient = None if slope is None else slope.reshape(lanes, width, -1) * (sign.unsqueeze(-1) * arms.step[proposal.arms].unsqueeze(1))
-        return Outcome(arms, proposal.arms, proposal.lanes, free, merit, length, feasible, gradient)
+        guides = None if guides is None else torch.nan_to_num(guides * sign.unsqueeze(-1), nan=-torch.inf)
+        return Outcome(arms, proposal.arms, proposal.lanes, free, merit, length, feasible, gradient, guides)
 
-    def _evaluated(self, owners: Tensor, free: Tensor, proposal: Proposal) -> tuple[Tensor, Tensor | None]:
-        """s (L, m) of the points that the budget covers, NaN for the others, and its gradient (L * m, k) where asked for."""
+    def _evaluated(self, owners: Tensor, free: Tensor, proposal: Proposal) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """s (L, m), NaN beyond what the budget covers; its gradient (L * m, k) or guides (L, m, T) where asked for."""
         lanes, width, k = free.shape
         flat_owners, rows = owners.repeat_interleave(width), free.reshape(lanes * width, k)
         targets = self._targets(owners, proposal).repeat_interleave(width) if proposal.gradient else None
@@ -249,13 +343,29 @@ class Search:
             covered = (torch.arange(width, device=rows.device) < proposal.covered.unsqueeze(1)).reshape(-1)
             flat_owners, rows = flat_owners[covered], rows[covered]
             targets = None if targets is None else targets[covered]
-        value, slope = self.values(flat_owners, rows, targets)
-        self.used += np.bincount(flat_owners.cpu().numpy(), minlength=len(self.problems))
-        self.records.not_a_number += int(torch.isnan(value).sum())
+        value, slope, guides, paid = self._known_values(flat_owners, rows, targets, proposal.guided)
+        self.used += np.bincount(flat_owners[paid].cpu().numpy(), minlength=len(self.problems))
+        self.records.not_a_number += int(torch.isnan(value[paid]).sum())
         if covered is not None:
             value = value.new_full((lanes * width,), torch.nan).masked_scatter(covered, value)
             slope = None if slope is None else slope.new_zeros(lanes * width, k).masked_scatter(covered.unsqueeze(1), slope)
-        return value.reshape(lanes, width), slope
+            if guides is not None:
+                guides = guides.new_full((lanes * width, guides.shape[1]), torch.nan).masked_scatter(covered.unsqueeze(1), guides)
+        return value.reshape(lanes, width), slope, None if guides is None else guides.reshape(lanes, width, -1)
+
+    def _known_values(
+        self, owners: Tensor, rows: Tensor, targets: Tensor | None, guided: bool = False
+    ) -> tuple[Tensor, Tensor | None, Tensor | None, Tensor | slice]:
+        """s, its gradient, its guides, from the cache where it knows s (then s is its own guide), and which rows had to be evaluated."""
+        if self.cache is not None and targets is None:
+            value, paid = self.cache.complete(owners, rows, lambda at: self.values(owners[at], rows[at])[0])
+            return value, None, value.unsqueeze(1) if guided else None, paid
+        if guided:
+            return *self._guided_values(owners, rows), slice(None)
+        value, slope = self.values(owners, rows, targets)
+        if self.cache is not None:
+            self.cache.learn(owners, rows, value)
+        return value, slope, None, slice(None)
 
     def _lengths(self, arms: Arms, lane_arms: Tensor, free: Tensor) -> tuple[Tensor, Tensor]:
         """Length as a share of the arm's radius, and distance in the region's own units, (L, m) each."""
@@ -320,24 +430,41 @@ class Search:
         """s (rows,) of free features (rows, k), in blocks that memory allows; with targets (rows,) also the gradient (rows, k)."""
         if targets is None:
             block = self.counter.rows
-            return torch.cat([self._block(owners[i : i + block], free[i : i + block]) for i in range(0, len(free), block)]), None
+            return torch.cat([self._block(owners[i : i + block], free[i : i + block])[0] for i in range(0, len(free), block)]), None
         block = self.counter.gradient_rows
         parts = [self._slope_block(owners[i : i + block], free[i : i + block], targets[i : i + block]) for i in range(0, len(free), block)]
         return torch.cat([v for v, _ in parts]), torch.cat([g for _, g in parts])
 
-    def _block(self, owners: Tensor, free: Tensor) -> Tensor:
+    def _guided_values(self, owners: Tensor, free: Tensor) -> tuple[Tensor, None, Tensor]:
+        """s (rows,), no gradient, and the guides (rows, T): over all rivals, then over each of the centre's likeliest; else s itself."""
+        block = self.counter.rows
+        parts = [self._block(owners[i : i + block], free[i : i + block], guided=True) for i in range(0, len(free), block)]
+        return torch.cat([value for value, _ in parts]), None, torch.cat([guides for _, guides in parts])
+
+    def _block(self, owners: Tensor, free: Tensor, guided: bool = False) -> tuple[Tensor, Tensor]:
         with torch.no_grad():
             outputs = self.counter.outputs(self.space.assemble(owners, free))
             values: Tensor = self.stack.values(self.network.convention.scores(outputs, self.stack.on), owners)
-        return values
+            guides = self._guides(outputs, owners) if guided and self._has_guide else None
+        return values, values.unsqueeze(1) if guides is None else guides
+
+    @property
+    def _has_guide(self) -> bool:
+        return self.network.labels > 0 and self.stack.on is not Scale.OUTPUTS
+
+    def _guides(self, outputs: Tensor, owners: Tensor) -> Tensor | None:
+        logits = self.network.convention.scores(outputs, Scale.LOGITS)
+        ranks = range(self._likely.shape[1])
+        targets = [self._likely[owners, rank] if rank else torch.full_like(owners, -1) for rank in ranks]
+        guides = [guide for target in targets if (guide := self.stack.guide(logits, owners, target)) is not None]
+        return torch.stack(guides, dim=1) if guides else None
 
     def _slope_block(self, owners: Tensor, free: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         with torch.enable_grad():
             inputs = self.space.assemble(owners, free).detach().requires_grad_()
             outputs, convention = self.counter.outputs(inputs), self.network.convention
             values = self.stack.values(convention.scores(outputs, self.stack.on), owners)
-            guided = self.network.labels > 0 and self.stack.on is not Scale.OUTPUTS
-            guide = self.stack.guide(convention.scores(outputs, Scale.LOGITS), owners, targets) if guided else None
+            guide = self.stack.guide(convention.scores(outputs, Scale.LOGITS), owners, targets) if self._has_guide else None
             (slope,) = torch.autograd.grad((values if guide is None else guide).sum(), inputs)
         flat = slope.reshape(len(owners), -1)
         return values.detach(), torch.nan_to_num(flat if self.space.all_free else flat[:, self.space.free])

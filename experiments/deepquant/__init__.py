@@ -1,0 +1,1 @@
+"""The tables and figures of the DeepQuant paper, measured again: one module for each."""

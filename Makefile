@@ -20,7 +20,7 @@ TORCH_INDEX ?=
 WORKERS ?= 2
 BIN := $(VENV)/bin
 TORCH := $(shell grep '^torch==' constraints.txt)
-CODE := src tests benchmarks examples
+CODE := src tests benchmarks experiments examples
 
 .PHONY: demo test lint format bench docs clean install
 .DELETE_ON_ERROR:

@@ -36,6 +36,9 @@ Array = NDArray[np.float64]
 
 FILE = Path(__file__).with_suffix(".json")
 
+INSET = 1e-12
+"""Share of the radius left free, so that float64 rounding leaves no vertex of a ball outside it."""
+
 Known = dict[str, tuple[float, str]]
 """Of each problem (``group #position``) the slope and the name of the method that found it."""
 
@@ -59,6 +62,17 @@ def keep(draw: str, found: Known, file: Path = FILE) -> None:
     beside = file.with_suffix(".partial")
     beside.write_text("{\n" + ",\n".join(lines) + "\n}\n")
     os.replace(beside, file)
+
+
+def adopt(runs: Path, file: Path = FILE) -> None:
+    """Raises the references to what contenders found in runs that ``direct_search.py --json`` kept: slopes attained too, in float64."""
+    lines = [json.loads(line) for line in runs.read_text().splitlines()]
+    for draw in DRAWS:
+        best: Known = {}
+        for line in lines:
+            if line["draw"] == draw and line["slope"] > best.get(line["problem"], (0.0, ""))[0]:
+                best[line["problem"]] = (line["slope"], line["contender"])
+        keep(draw, best, file)
 
 
 def rounded_down(value: float, digits: int = 9) -> float:
@@ -193,9 +207,9 @@ class ConditionalAscent:
     """White box: conditional gradients (Frank and Wolfe 1956) on s from many starts, each in a ball of its own radius.
 
     A step makes for the point of the ball at which the last gradients' running mean is steepest, exactly for each norm: a vertex for
-    L-infinity, the best coordinates for L1. Half of the climbs go all the way, half by shrinking steps. Radii lie between 1 and 1e-3 of the
-    arm's; half of the climbs follow s, the others make for one label each; one in three begins at the best point known, near its radius, and
-    one in three at a given start.
+    L-infinity, the best coordinates for L1. Half of the climbs go all the way, half by shrinking steps. Radii lie between 1 and 1e-3 of
+    the arm's; half of the climbs follow s, the others make for one label each; one in three begins at the best point known, near its
+    radius, and one in three at a given start.
 
     Args:
         climbs: Climbs per arm, side by side. steps: Steps of one climb.
@@ -411,7 +425,7 @@ def improve(group: Sequence[Problem], efforts: dict[str, int], seed: int, trail:
     network = group[0].network
     double = network.in_float64() if network.dtype == "float32" else network
     assert double is not None
-    exact = [replace(problem, network=double) for problem in group]
+    exact = [replace(problem, network=double, region=problem.ball.with_radius(problem.ball.radius * (1 - INSET))) for problem in group]
     search = Search(exact, Objective.SLOPE, budget=Budget(queries=1_000 + sum(efforts.values())), clock=Clock(), seed=seed)
     arms, starts = search.both_directions(), trail.starts(search)
     if starts is not None:
@@ -459,7 +473,11 @@ def main() -> None:
     parser.add_argument(
         "--points", type=Path, help="a .npz file of the points behind the references: begins from it and keeps it up to date"
     )
+    parser.add_argument("--adopt", type=Path, help="search nothing; take over what runs of the benchmark found, from its --json file")
     given = parser.parse_args()
+    if given.adopt:
+        adopt(given.adopt)
+        return
     run(given.draw, given.families, given.methods, seed=given.seed, scale=given.scale, trail=Trail(given.points))
 
 

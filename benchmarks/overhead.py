@@ -52,7 +52,7 @@ def measure(queries: int = 1000) -> list[Row]:
         inputs = np.random.default_rng(0).random((INPUTS, *network.input_shape), dtype=np.float32).astype(np.float64)
         spent = queries // 10 if "conv" in name else queries
         batch = problems(network, inputs, None, risk=parse_risk("robustness"), norm="linf", radius=0.1)
-        for method in ("random", "tpmads"):
+        for method in ("random", "tpmads", "mads"):
             search = Search(batch, Objective.SLOPE, budget=Budget(queries=spent), clock=Clock(), seed=0)
             sizes = _record_batches(search)
             with stopwatch() as searching:

@@ -32,7 +32,6 @@ from netassay.models.builtin import builtin, digits_test
 from netassay.models.network import Network
 from netassay.models.scores import Scale
 from netassay.results.answer import Question, RadiusAnswer
-from netassay.specs.problem import Problem
 from netassay.specs.risks import parse_risk
 from report import Row, show, stopwatch
 
@@ -147,7 +146,9 @@ def _acasxu(seed: int, count: int) -> tuple[Network, Array]:
     files = sorted((base / "onnx").glob("*.onnx"))
     domain = na.Box(*(side.reshape(1, 1, 5) for side in limits(base / "vnnlib" / "prop_5.vnnlib.gz")))
     rng = np.random.default_rng(seed)
-    domain = na.Box(np.array([-0.328422877, -0.5, -0.5, -0.5, -0.5]).reshape(1, 1, 5), np.array([0.679857769, 0.5, 0.5, 0.5, 0.5]).reshape(1, 1, 5))
+    domain = na.Box(
+        np.array([-0.328422877, -0.5, -0.5, -0.5, -0.5]).reshape(1, 1, 5), np.array([0.679857769, 0.5, 0.5, 0.5, 0.5]).reshape(1, 1, 5)
+    )
     network = na.load(str(files[int(rng.integers(len(files)))]), input_domain=domain, decision="argmin")
     return network, rng.uniform(domain.lower, domain.upper, (count, 1, 1, 5))
 
@@ -219,7 +220,11 @@ class References:
     def improve(self, key: str, distances: Array) -> Array:
         """Takes in what was found; gives the nearest known, inf where none."""
         old = np.array(self.known.get(key, [np.inf] * len(distances)), dtype=np.float64)
-        best = np.minimum(old[: len(distances)], distances) if len(old) >= len(distances) else np.minimum(np.r_[old, [np.inf] * (len(distances) - len(old))], distances)
+        best = (
+            np.minimum(old[: len(distances)], distances)
+            if len(old) >= len(distances)
+            else np.minimum(np.r_[old, [np.inf] * (len(distances) - len(old))], distances)
+        )
         self.known[key] = [*best.tolist(), *old[len(distances) :].tolist()]
         return best
 

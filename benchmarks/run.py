@@ -6,7 +6,9 @@ import datetime
 from pathlib import Path
 
 import batching
+import direct_search
 import overhead
+import radius
 import resnet50
 import table2
 from report import machine, table
@@ -20,6 +22,8 @@ def main() -> None:
     sections = {
         "Range of the ReLU networks of DeepQuant's Table 2": table2.measure,
         "Batching (DeepQuant, Fig. 3)": lambda: batching.measure(figure=FOLDER / "batching.svg"),
+        "Direct search: slopes found over the best known": direct_search.measure,
+        "Minimal perturbations beside attack libraries": radius.measure,
         "Search overhead": overhead.measure,
         "A ResNet-50-size network": resnet50.measure,
     }

@@ -30,6 +30,7 @@ from netassay.numerics.norms import Norm
 from netassay.specs.problem import Problem
 from netassay.specs.regions import Ball
 from netassay.specs.robustness import Robustness
+from tiny_networks import FunctionModule, TinyNetwork
 
 NORMS = [Norm.LINF, Norm.L1, Norm.L2]
 WEIGHTS = np.array([1.0, -3.0, 0.5, 2.0])
@@ -116,6 +117,18 @@ def test_searches_of_the_references_reach_the_known_slope(name: str, queries: in
     assert dual(norm) * 0.999 <= slope <= dual(norm) * (1 + 1e-12)
 
 
+def test_vertices_count_where_float64_rounds_the_walls_of_a_ball_outwards() -> None:
+    def logits(x: torch.Tensor) -> torch.Tensor:  # Q = 1, at the vertex where all features rise
+        return torch.stack([torch.ones_like(x[:, 0]), torch.relu(x.sum(dim=1) - 2.55)], dim=1)
+
+    network = TinyNetwork(FunctionModule(logits), Box.filled((4,), 0, 1), 2)
+    ball = Ball(np.full(4, 0.6), 0.05, Norm.LINF, domain=network.domain)
+    assert not ball.contains((ball.center + 0.05)[None]).any()
+    problem = Problem(network, ball, Robustness(0, on=Scale.LOGITS))
+    ((slope, _),) = direct_search_references.improve([problem], {"conditional": 2_000}, 0, direct_search_references.Trail(None))
+    assert slope == pytest.approx(1, rel=1e-9)
+
+
 @pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize("radius", [0.3, 1.0])
 def test_steepest_is_the_exact_maximiser_of_a_linear_form(norm: Norm, radius: float) -> None:
@@ -155,6 +168,21 @@ def test_reference_file_keeps_the_maximum_and_who_found_it(tmp_path: Path) -> No
     assert stored["tuning"] == {"a #0": (1.5, "cma"), "a #1": (2.5, "mads")}
     assert stored["reporting"] == {"a #0": (0.0, "another ball")}
     assert sorted(path.name for path in tmp_path.iterdir()) == ["references.json"]
+
+
+def test_what_the_benchmark_finds_can_become_a_reference(tmp_path: Path) -> None:
+    file, runs = tmp_path / "references.json", tmp_path / "runs.jsonl"
+    direct_search_references.keep("tuning", {"a #0": (1.5, "cma"), "a #1": (2.0, "random")}, file)
+    lines = [
+        ("tuning", "a #0", 1.75, "mads"),
+        ("tuning", "a #0", 1.6, "cma"),
+        ("tuning", "a #1", 1.0, "cma"),
+        ("reporting", "b #0", 3.0, "cma"),
+    ]
+    runs.write_text("".join(json.dumps(dict(zip(("draw", "problem", "slope", "contender"), line, strict=True))) + "\n" for line in lines))
+    direct_search_references.adopt(runs, file)
+    stored = direct_search_references.read(file)
+    assert stored == {"tuning": {"a #0": (1.75, "mads"), "a #1": (2.0, "random")}, "reporting": {"b #0": (3.0, "cma")}}
 
 
 @pytest.mark.parametrize("contender", ["random", "cma"])

@@ -27,7 +27,7 @@ def refused(done: Any, *told: str) -> None:
     [
         (["--norm", "l3"], ["unknown norm 'l3'", "l0, l1, l2, linf"]),
         (["--risk", "sadness"], ["unknown risk 'sadness'", "robustness", "uncertainty"]),
-        (["--method", "magic"], ["unknown method 'magic'", "auto, gradient, random, tpmads"]),
+        (["--method", "magic"], ["unknown method 'magic'", "auto, gradient, mads, random, tpmads"]),
         (["--radius", "0"], ["--radius must be a positive number; got 0"]),
         (["--radius", "-1"], ["--radius", "-1"]),
         (["--radius", "nan"], ["--radius", "nan"]),

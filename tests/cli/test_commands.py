@@ -34,7 +34,7 @@ def test_radius_is_attained_by_a_stored_witness(run: Run, classifier: str, point
     assert 0.25 <= answer["upper"]["value"] < 0.2503
     witness = answer["witness"]
     assert witness["replayed"] is True
-    assert witness["risk"] == "adversarial"
+    assert witness["risk"] in ("adversarial", "uncertainty"), "another label, or a tie to the last bit"
     stored = read_witness(Path("netassay-out"), witness["file"])
     moved = np.abs(stored.point.astype(np.float64) - [0.75, 0.25]).max()
     assert moved == answer["upper"]["value"]

@@ -107,3 +107,18 @@ def test_a_patch_leaves_everything_else_as_it_was(run: Run) -> None:
     outside[:, 2:6, 2:6] = False
     assert not changed[outside].any()
     assert changed.any()
+
+
+def test_a_factory_that_states_no_shape_takes_that_of_the_data(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = "torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 3))"
+    source = f"import torch\n\ndef make():\n    torch.manual_seed(0)\n    return {made}\n"
+    (tmp_path / "shapeless.py").write_text(source)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    np.savez("pictures.npz", x=np.full((2, 2, 2, 3), 0.5), lower=0.0, upper=1.0)
+    done = run("reach", "shapeless:make", "pictures.npz", "--index", 0, "--radius", 0.1, "--output", 0, "--queries", 50, "--json")
+    assert done.code == 0, done.err
+    assert done.json["region"]["features"] == 12
+    alone = run("reach", "shapeless:make", "--lower", "0", "--upper", "1", "--output", "0")
+    assert alone.code == 2
+    assert "input shape of Sequential is not known" in alone.err
+    sys.modules.pop("shapeless", None)

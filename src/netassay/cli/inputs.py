@@ -29,8 +29,8 @@ class Inputs:
         return replace(self, notes=tuple(notes))
 
 
-def load_model(reference: str, options: ModelOptions) -> Network:
-    """The network, with the conventions of the options."""
+def load_model(reference: str, options: ModelOptions, input_shape: tuple[int, ...] | None = None) -> Network:
+    """The network, with the conventions of the options; a factory's model that states no input shape takes ``input_shape``."""
     from netassay.models.load import load_network
     from netassay.models.scores import Decision, Meaning
 
@@ -43,6 +43,7 @@ def load_model(reference: str, options: ModelOptions) -> Network:
         std=parsing.per_channel(options.std, "--std"),
         device=usable_device(options.device),
         trust=options.trust,
+        input_shape=input_shape,
     )
 
 
@@ -50,7 +51,7 @@ def load_inputs(model: str, data: str, options: ModelOptions, *, limit: int | No
     """Reads both, and settles the domain: ``--domain`` if given, else what model and data say together."""
     from netassay.specs.datasets import load_data
 
-    network = load_model(model, options)
+    network = load_model(model, options, _shape_of(data) if ":" in model else None)
     if options.domain is not None and options.domain != "data":
         network = network.with_domain(parsing.domain(options.domain, network.input_shape))
     dataset = load_data(data, network, limit=limit, index=index)
@@ -62,6 +63,18 @@ def load_inputs(model: str, data: str, options: ModelOptions, *, limit: int | No
     if not network.domain.bounded:
         said.append("the input domain is not bounded, so a witness may be no valid input; give --domain LO,HI if inputs are limited")
     return Inputs(network, dataset, tuple(dict.fromkeys(said)))
+
+
+def _shape_of(data: str) -> tuple[int, ...] | None:
+    """The shape of one input of DATA, channels first; None where they are not at hand as a file or built in."""
+    from netassay.specs.data_files import INPUT_KEYS, read_arrays
+    from netassay.specs.layouts import channels_first
+
+    if ":" in data:  # the user's own code, which is run once
+        return None
+    arrays, _ = read_arrays(data)
+    inputs = next((arrays[key] for key in INPUT_KEYS if key in arrays), None)
+    return None if inputs is None or inputs.ndim < 2 else channels_first(inputs.shape[1:])
 
 
 def usable_device(name: str) -> str:

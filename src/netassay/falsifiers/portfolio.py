@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import torch
 from torch import Tensor
 
 from netassay.falsifiers.base import Falsifier, Method, Objective, Outcome, Proposal, Task
@@ -50,14 +51,14 @@ class Sequence:
 
     def __init__(self, task: Task, phases: tuple[Phase, ...], first: float = FIRST_CYCLE) -> None:
         self._task, self._phases, self._at = task, phases, 0
-        self._points, self._begin = 0.0, 0.0
+        self._points, self._begin, self._first = 0.0, 0.0, True
         self._length = self._cycle(first)
         self._current = phases[0].method.start(replace(task, queries=self._share()))
 
     def _cycle(self, length: float) -> float:
         """The length of a cycle in points per arm; what would be left over too little for another one is added."""
         left = self._task.queries - self._points
-        return length if left > 1.5 * length else max(left, 1.0)
+        return left if 0 < left <= 1.5 * length else length  # points known from before cost nothing: a search may run on past its queries
 
     def _share(self) -> int:
         begin = self._phases[self._at - 1].until if self._at else 0.0
@@ -71,9 +72,11 @@ class Sequence:
     def _advance(self) -> None:
         self._at += 1
         if self._at == len(self._phases):
-            self._at, self._begin = 0, self._points
+            self._at, self._begin, self._first = 0, self._points, False
             self._length = self._cycle(2 * self._length)
         starts = self._task.incumbents().unsqueeze(1)
+        if self._first and self._task.starts is not None:
+            starts = torch.cat([starts, self._task.starts], dim=1)
         self._current = self._phases[self._at].method.start(replace(self._task, starts=starts, queries=self._share()))
 
     def observe(self, outcome: Outcome) -> None:

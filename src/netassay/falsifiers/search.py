@@ -17,7 +17,7 @@ from torch import Tensor
 
 from netassay.falsifiers.base import Method, Objective, Outcome, Proposal, Task
 from netassay.falsifiers.cache import PointCache
-from netassay.falsifiers.space import INSET, Arms, Space
+from netassay.falsifiers.space import INSET, STEP_ROUNDING, Arms, Space
 from netassay.models.query_counter import QueryCounter
 from netassay.models.scores import Scale
 from netassay.numerics.box import Box
@@ -30,6 +30,9 @@ MINIMUM_SHARE = 1e-3
 """Slopes are measured no nearer to the centre than this share of the radius: below, float32 noise fakes them
 (measured on ACAS Xu: 1.3 times too large at 1e-6 of the radius, 4 times at 1e-7, harmless from 1e-3 on)."""
 
+BLACK_BOX_ROUNDING = 1e-6
+"""Rounding of s, relative to its size, that a black box in float32 may show and no float64 evaluation can settle."""
+
 MOST_ROWS, MOST_NUMBERS = 16_384, 2_000_000
 """Most points, and most coordinates, in one batch of proposals: beyond, tensors leave the processor's caches."""
 
@@ -38,9 +41,6 @@ MOST_STARTS = 16
 
 IDLE = 64
 """Proposals in a row without a new point after which a run gives a problem up: its region is used up, or nearly so."""
-
-STEP_ROUNDING = 1e-3
-"""Share of a step that rounding may move a feature by."""
 
 RISING, FALLING = 0, 1
 
@@ -386,8 +386,9 @@ class Search:
         """The objective of each point without sign (NaN where undefined); offers the best to the records."""
         objective = value
         if self.objective is Objective.SLOPE:
+            change = self._beyond_rounding(value, self.center_values[owners].unsqueeze(1))
             far = (distance >= self.too_near[owners].unsqueeze(1)) & (distance > 0)
-            objective = torch.where(far, (value - self.center_values[owners].unsqueeze(1)) / distance.clamp_min(1e-30), torch.nan)
+            objective = torch.where(far, change / distance.clamp_min(1e-30), torch.nan)
         usable = feasible & torch.isfinite(objective)
         lanes = torch.arange(len(free), device=free.device)
         for direction, signed in ((RISING, objective), (FALLING, -objective)):
@@ -400,6 +401,14 @@ class Search:
             if len(better):
                 self.records.offer_violations(owners[better], nearest[better], free[better, at[better]])
         return objective
+
+    def _beyond_rounding(self, value: Tensor, center: Tensor) -> Tensor:
+        """s - s(center); of a float32 black box less what rounding may have added, so that a search does not chase noise at the centre."""
+        change = value - center
+        if self.network.differentiable or self.space.dtype != torch.float32:
+            return change
+        rounding = BLACK_BOX_ROUNDING * torch.maximum(value.abs(), center.abs()).clamp_min(1.0)
+        return change.sign() * (change.abs() - rounding).clamp_min(0)
 
     def _offer(self, direction: int, owners: Tensor, best: Tensor, free: Tensor, lanes: Tensor, at: Tensor) -> None:
         better = (best > self.records.merit[direction, owners]).nonzero().squeeze(1)

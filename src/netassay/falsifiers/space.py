@@ -27,6 +27,10 @@ INSET = 2e-6
 """Share of an L1 or L2 radius left free, so that a point stays inside when its float32 coordinates are measured in float64."""
 
 
+STEP_ROUNDING = 1e-3
+"""Share of a step that rounding to float32 may cost a granular feature, far from 0."""
+
+
 class Space:
     """The regions of problems that share network, norm, mask, scale and granularity.
 
@@ -109,7 +113,8 @@ class Space:
         """Moves granular features to a step, towards the centre, and one-hot blocks to their nearest member."""
         if self.granularity is not None:
             step = self.granularity
-            moved = centers + torch.trunc((points - centers) / step.clamp_min(1e-30) * (1 + 1e-6)) * step
+            steps = (points - centers) / step.clamp_min(1e-30)
+            moved = centers + torch.trunc(steps + STEP_ROUNDING * steps.sign()) * step
             points = torch.where(step > 0, moved, points)
         for block in self.blocks:
             change = points[..., block] - centers[..., block]

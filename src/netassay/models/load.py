@@ -6,7 +6,7 @@ import importlib
 import sys
 from collections.abc import Sequence
 from contextlib import redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,7 @@ class _Wanted:
     mean: ArrayLike | None
     std: ArrayLike | None
     device: str
+    shape: Shape | None = None
 
 
 def load_network(
@@ -47,6 +48,7 @@ def load_network(
     std: ArrayLike | None = None,
     device: str = "cpu",
     trust: bool = False,
+    input_shape: Sequence[int] | None = None,
 ) -> Network:
     """Loads a network.
 
@@ -62,11 +64,13 @@ def load_network(
         mean, std: Normalisation put inside the network: (x - mean) / std; one number, one per channel or per feature.
         device: Torch device.
         trust: Unpickle what a ``.pt2`` file holds; only for files from a source that you trust.
+        input_shape: Shape of one input of a factory's model that does not state its own.
     Raises:
         ModelError: If the model cannot be read, trusted or evaluated.
         UsageError: For an unknown kind of model, or options that do not fit.
     """
-    wanted = _Wanted(input_domain, _meaning(outputs), _decision(decision), mean, std, device)
+    shape = None if input_shape is None else tuple(int(n) for n in input_shape)
+    wanted = _Wanted(input_domain, _meaning(outputs), _decision(decision), mean, std, device, shape)
     text = str(reference)
     suffix = Path(text).suffix.lower()
     if text in BUILTINS:
@@ -206,7 +210,7 @@ def _unpacked(reference: str, made: tuple[Any, ...], wanted: _Wanted) -> tuple[A
     if len(made) not in (2, 3) or not isinstance(made[1], Sequence) or not all(isinstance(n, int) for n in made[1]):
         raise ModelError(f"{reference}: returned a tuple of {len(made)}; expected (model, input shape) or (model, input shape, domain)")
     if len(made) == 3 and wanted.domain is None:
-        wanted = _Wanted(made[2], wanted.outputs, wanted.decision, wanted.mean, wanted.std, wanted.device)
+        wanted = replace(wanted, domain=made[2])
     return made[0], tuple(made[1]), wanted
 
 
@@ -218,7 +222,7 @@ def _wrapped(model: Any, shape: Shape | None, wanted: _Wanted, options: dict[str
     if not callable(model):
         raise UsageError(f"expected a torch module, a function on batches or a network; got {type(model).__name__}")
     domain = wanted.domain if wanted.domain is not None else getattr(model, "input_domain", None)
-    shape = shape or (domain.shape if isinstance(domain, Box) else _declared_shape(model))
+    shape = shape or (domain.shape if isinstance(domain, Box) else _declared_shape(model, wanted.shape))
     kind = _from_module if _is_module(model) else _from_function
     return kind(model, _box(domain, shape) or Box.unbounded(shape), wanted, options)
 
@@ -229,8 +233,8 @@ def _is_module(model: Any) -> bool:
     return torch is not None and isinstance(model, torch.nn.Module)
 
 
-def _declared_shape(model: Any) -> Shape:
-    declared = getattr(model, "input_shape", None)
+def _declared_shape(model: Any, otherwise: Shape | None) -> Shape:
+    declared = getattr(model, "input_shape", otherwise)
     if declared is None:
         raise UsageError(
             f"the input shape of {type(model).__name__} is not known: set its attribute input_shape, let the factory return "

@@ -37,7 +37,7 @@ class GroupModels:
     Args:
         shells: Shares of the radius at which the lanes of an arm begin (slopes only); a lane keeps to its shell through its first
             pass over the groups, since a slope that is best near the centre at first is seldom best in the end.
-        probes: Groups probed before the model is tried again.
+        probes: Groups probed before the model is tried again: an eighth of the features, at least so many.
         center: Share of the queries spent on a model at the centre, which all lanes but each arm's first begin from.
         level: Share of a lane's queries that one level of groups may take in the first pass.
         thin: Shares of the queries after which the worst lane of each arm ends.
@@ -253,7 +253,7 @@ class _GroupModels:
         weight = (size + size.mean(dim=1, keepdim=True) + 1e-12) * self._age[lanes]
         total = weight.new_zeros(len(lanes), count(groups)).index_add_(1, groups, weight)
         luck = -torch.log(-torch.log(self._random(*total.shape).clamp(1e-6, 1 - 1e-6)))
-        return groups, (total.log() + luck).topk(min(self._options.probes, most, total.shape[1]), dim=1).indices
+        return groups, (total.log() + luck).topk(min(max(self._options.probes, self._dimension // 8), most, total.shape[1]), dim=1).indices
 
     def _steps(self, lanes: Tensor) -> Tensor:
         """The models' best points: for the lane's rival whole and in part, for the next rivals, and at other distances."""

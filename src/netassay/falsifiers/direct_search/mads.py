@@ -12,6 +12,7 @@ from torch import Tensor
 from netassay.falsifiers.base import Falsifier, Objective, Outcome, Proposal, Task, lanes_of
 from netassay.falsifiers.direct_search.group_models import GroupModels
 from netassay.falsifiers.direct_search.merit import AugmentedLagrangian, FeasibleMerit, Merit
+from netassay.falsifiers.direct_search.tpmads import TpMads
 from netassay.falsifiers.portfolio import Phase, Sequence
 from netassay.numerics.norms import Norm
 
@@ -43,7 +44,7 @@ class Mads:
 
     Starts: points at all scales, on the axes and in corners, shared between both directions of a problem; the best that are far from each
     other; later the next best of them, neighbourhoods of the incumbent that grow, and fresh points. With more than 32 features a
-    cycle spends nine tenths on ``GroupModels`` as its SEARCH step before it polls.
+    cycle spends nine tenths on ``GroupModels`` as its SEARCH step before it polls; for L0 half is ``TpMads``.
 
     Args:
         lanes: Runs per arm, side by side.
@@ -66,6 +67,8 @@ class Mads:
         """Begins with the first starts; with many features with a SEARCH step."""
         if task.arms.space.dimension <= FEW:
             return _Mads(task, self)
+        if task.arms.space.norm is Norm.L0:
+            return Sequence(task, (Phase(TpMads(), 0.5), Phase(GroupModels(), 1.0)), FIRST_CYCLE)
         return Sequence(task, (Phase(GroupModels(), 0.9), Phase(_Poll(self), 1.0)), FIRST_CYCLE)
 
 

@@ -75,7 +75,7 @@ def _seen(rows: list[list[str]]) -> list[str]:
     """One sentence per image, from its row of the largest radius."""
     last = {name: (steep, distance) for name, _, steep, distance, _ in rows}
     return [
-        f"CIFAR-10, {name}: the steepest point found in all these balls (Q = {steep}) lies {distance} away; larger balls return the same."
+        f"CIFAR-10, {name}: the steepest point found in all these balls (Q = {steep}) lies {distance} away."
         for name, (steep, distance) in last.items()
     ]
 

@@ -202,6 +202,21 @@ def test_the_best_point_of_a_linear_model_is_exact(norm: str) -> None:
         assert float(outside) <= 1 + 1e-5
 
 
+@pytest.mark.parametrize("norm", ["l1", "l2"])
+def test_a_slope_that_shows_only_outside_the_ball_is_found_by_descending(norm: str) -> None:
+    """s is flat around the centre but for a weak lure; the steep part begins well off it, along other features than the lure."""
+
+    def cliff(x: torch.Tensor) -> torch.Tensor:
+        return 0.02 * x[:, 58:].sum(dim=1) + 0.005 * x[:, :8].sum(dim=1) + 3 * torch.relu(x[:, :8].sum(dim=1) - 2.2)
+
+    search = slope_search(scores(cliff, 60), np.zeros(60), norm, {"l1": 3.0, "l2": 1.2}[norm], 8000)
+    arms = search.both_directions()
+    search.run(GroupModels(), arms)
+    exact = {"l1": 3 * 0.8 / 3.0, "l2": 3 * (1.2 * 8**0.5 - 2.2) / 1.2}[norm]
+    assert float(search.records.merit[RISING, 0]) > 0.9 * exact
+    assert bool(search.problems[0].region.contains(search.records.points[RISING].numpy().astype(np.float64))[0])
+
+
 def test_one_seed_one_result() -> None:
     network = scores(lambda x: torch.sin(3 * x).sum(dim=1), 50)
     found = []

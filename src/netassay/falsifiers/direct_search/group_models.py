@@ -5,6 +5,11 @@ outputs tell it for every rival label at once. So each lane keeps a linear model
 group by group, and tries the best point of the model in the ball, whole and in part, at its own distance from the centre and at
 others. In an L-infinity ball that point is a vertex and a probe is a sign flip of a tile; in L2 a gradient step; in L1 and L0 the few
 features that matter most.
+
+Slopes begin with a descent where the budget allows one: conditional-gradient steps (Frank and Wolfe 1956) on the models, each
+to the best point of a ball that shrinks from outside the region (L1, L2) or its wall (L-infinity) to well inside. Models far out see the
+rivals that those near a flat centre do not, and the sequence passes every distance from the centre on its way. Points outside the
+region only teach: the search does not count them.
 """
 
 from __future__ import annotations
@@ -26,8 +31,31 @@ MOST_MODEL_NUMBERS = 2**25
 PARTS = (1.0, 0.5, 0.25, 0.12, 0.04)
 """Shares of a model step that are tried."""
 
+INWARD = (0.7, 0.5, 0.35, 0.2, 0.1)
+"""Shares of a descent's distance at which the model's best points are tried too."""
+
 RAYS = (2.0, 1.41, 0.7, 0.5, 0.25, 0.1)
 """Multiples of the incumbent's distance from the centre that are tried."""
+
+
+@dataclass(frozen=True, slots=True)
+class Descent:
+    """A descent.
+
+    Args:
+        far, near: Shares of the radius between which it leads.
+        until: Share of the queries at which it ends.
+        least: Queries per feature with which it begins to pay.
+    """
+
+    far: float
+    near: float
+    until: float
+    least: float
+
+
+DESCENTS = {Norm.LINF: Descent(1.0, 0.15, 0.7, 4.0), Norm.L1: Descent(3.0, 0.2, 0.6, 1.0), Norm.L2: Descent(3.0, 0.3, 0.5, 4.0)}
+"""What found most on the tuning inputs of ``benchmarks/direct_search.py``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +94,15 @@ class _GroupModels:
         arms = task.arms
         like = arms.low
         self._task, self._options, self._arms, self._norm = task, options, arms, arms.space.norm
-        self._shells = options.shells if task.objective is Objective.SLOPE and self._norm is not Norm.L0 else (1.0,) * len(options.shells)
-        self._each = max(1, min(len(self._shells), task.queries // 200))
         self._dimension = like.shape[1]
+        sloping = task.objective is Objective.SLOPE and self._norm is not Norm.L0
+        self._descent = DESCENTS.get(self._norm, DESCENTS[Norm.LINF])
+        self._descends = sloping and task.queries >= self._descent.least * self._dimension
+        self._outside = self._descends and self._norm in (Norm.L1, Norm.L2)
+        self._shells = options.shells if sloping else (1.0,) * len(options.shells)
+        if self._descends:
+            self._shells = (self._descent.far,)
+        self._each = max(1, min(len(self._shells), task.queries // 200))
         self._lanes, self._lane_arms = lanes_of(len(arms), self._each, like.device)
         lanes = len(self._lanes)
         self._rivals = max(1, min(task.center_guides.shape[1], MOST_MODEL_NUMBERS // (lanes * self._dimension)))
@@ -82,6 +116,9 @@ class _GroupModels:
         self._live = torch.ones(lanes, dtype=torch.bool, device=like.device)
         self._levels = levels(arms.space, task.generator)
         self._passing = [g for g in self._levels if count(g) <= options.level * task.queries / self._each] or self._levels[:1]
+        many = min(self._dimension // 4, task.queries // 10) if self._descends else self._dimension // 8
+        self._wanted = max(options.probes, many)
+        self._passing = [] if self._outside else self._passing
         fitting = [g for g in self._levels if count(g) <= 2 * options.center * task.queries]
         self._center_groups, self._modelled = (fitting or self._levels)[-1], bool(fitting)
         self._center_model = like.new_zeros(len(arms), self._rivals, self._dimension)
@@ -90,6 +127,8 @@ class _GroupModels:
         self._asked, self._member = self._lanes, torch.zeros(0, device=like.device)
         self._begun_rivals, self._begun_shells = torch.zeros(0, device=like.device), torch.zeros(0, device=like.device)
         self._own = 0
+        self._descending, self._from = False, 0.0
+        self._kept, self._kept_guide = self._position.clone(), self._guide.clone()
 
     def propose(self, active: Tensor, rows: int, spent: float) -> Proposal | None:
         del spent
@@ -116,7 +155,7 @@ class _GroupModels:
     def _lagging(self) -> Tensor:
         """(A,) rising arms far behind their falling one, three turns out of four: the falling slope alone bounds robustness."""
         arms = self._arms
-        if self._turn % 4 == 0 or self._points < 0.3 * self._task.queries or self._task.objective is Objective.VALUE:
+        if self._turn % 4 == 0 or self._points < 0.1 * self._task.queries or self._task.objective is Objective.VALUE:
             return torch.zeros(len(arms), dtype=torch.bool, device=arms.owner.device)
         best = self._best.view(-1, self._each).amax(dim=1)
         top = torch.full((int(arms.owner.max()) + 1,), -torch.inf, dtype=best.dtype, device=best.device)
@@ -248,15 +287,17 @@ class _GroupModels:
         room = max(16.0, self._task.queries * len(self._arms) / len(lanes))
         fitting = [groups for groups in self._levels if count(groups) <= room] or self._levels[:1]
         draw = float(self._random(1))
-        groups = fitting[-1] if draw < 0.8 else fitting[int((draw - 0.8) * 5 * len(fitting)) % len(fitting)]
+        groups = fitting[-1] if draw < 0.8 or self._descends else fitting[int((draw - 0.8) * 5 * len(fitting)) % len(fitting)]
         size = self._model[lanes, self._rival[lanes]].abs()
         weight = (size + size.mean(dim=1, keepdim=True) + 1e-12) * self._age[lanes]
         total = weight.new_zeros(len(lanes), count(groups)).index_add_(1, groups, weight)
         luck = -torch.log(-torch.log(self._random(*total.shape).clamp(1e-6, 1 - 1e-6)))
-        return groups, (total.log() + luck).topk(min(max(self._options.probes, self._dimension // 8), most, total.shape[1]), dim=1).indices
+        return groups, (total.log() + luck).topk(min(self._wanted, most, total.shape[1]), dim=1).indices
 
     def _steps(self, lanes: Tensor) -> Tensor:
         """The models' best points: for the lane's rival whole and in part, for the next rivals, and at other distances."""
+        if self._descending:
+            return self._lower(lanes)
         position, arms, share = self._position[lanes], self._lane_arms[lanes], self._share[lanes].unsqueeze(1)
         slope = self._model[lanes, self._rival[lanes]]
         target = self._best_of_model(arms, slope, share, position)
@@ -272,6 +313,51 @@ class _GroupModels:
         rays = share.new_tensor(RAYS)
         along = self._arms.pull(arms, position.unsqueeze(1) * rays.view(1, -1, 1), (share * rays).clamp(max=1))
         return torch.cat([points, torch.stack(models, dim=1), along], dim=1)
+
+    def _lower(self, lanes: Tensor) -> Tensor:
+        """A descent's next points: each rival's best at the next distance, half the way to that of the lane's, and points inward."""
+        position, arms, first = self._position[lanes], self._lane_arms[lanes], self._shells[0]
+        whole = self._descent.until * self._task.queries - self._from
+        done = min(1.0, (self._points - self._from) / max(whole, 1.0))
+        self._share[lanes] = first * (self._descent.near / first) ** done
+        share = self._share[lanes].unsqueeze(1)
+        goals = [self._best_of_model(arms, self._model[lanes, rival], share, position) for rival in range(self._rivals)]
+        self._own = len(goals)
+        slope = self._model[lanes, self._rival[lanes]]
+        goals.append((position + self._best_of_model(arms, slope, share, position)) / 2)
+        inward = [self._best_of_model(arms, slope, share * part, position) for part in INWARD]
+        near = [self._arms.pull(arms, point.unsqueeze(1), share * part) for part, point in zip(INWARD, inward, strict=True)]
+        return torch.cat([self._arms.pull(arms, torch.stack(goals, dim=1), share), *near], dim=1)
+
+    def _begin_descent(self) -> None:
+        """From where the lanes are; the best points so far are kept."""
+        self._descending = self._descends and self._points < self._descent.until * self._task.queries
+        self._from = 0.0 if self._outside else self._points
+        if not self._outside:
+            self._kept, self._kept_guide = self._position.clone(), self._guide.clone()
+
+    def _descend(self, outcome: Outcome, guides: Tensor) -> None:
+        """Lanes go to the point at which s changed most, better or not; after the last, back to the best point of all."""
+        self._keep(outcome, guides)
+        lanes = outcome.lanes
+        rows = torch.arange(len(lanes), device=lanes.device)
+        most, at = _changes(outcome)[:, : self._own + 1].max(dim=1)
+        at = torch.where(most > 0, at, self._rival[lanes].clamp(max=outcome.merit.shape[1] - 1))
+        self._position[lanes], self._guide[lanes] = outcome.units[rows, at], guides[rows, at]
+        self._rival[lanes] = torch.where(at < self._own, at, self._rival[lanes])
+        if self._points >= self._descent.until * self._task.queries:
+            self._descending = False
+            self._position, self._guide = self._kept, self._kept_guide
+            self._share = self._shares(self._position)
+
+    def _keep(self, outcome: Outcome, guides: Tensor) -> None:
+        """Keeps the best point in the region of each lane, which itself goes on."""
+        lanes, values = outcome.lanes, outcome.values
+        best, at = values.max(dim=1)
+        better = best > self._best[lanes]
+        moved, rows = lanes[better], torch.arange(len(lanes), device=lanes.device)[better]
+        self._best[moved], self._kept[moved] = best[better], outcome.units[rows, at[better]]
+        self._kept_guide[moved] = guides[rows, at[better]]
 
     def _parts(self, position: Tensor, target: Tensor, slope: Tensor) -> list[Tensor]:
         """The way to the target in parts: its most promising features first (L-infinity, L0), or all of them partly."""
@@ -295,6 +381,9 @@ class _GroupModels:
             self._learn(outcome, guides)
         else:
             self._stage, self._cursor = _Stage.PROBE, 0
+            if self._descending:
+                self._descend(outcome, guides)
+                return
             self._move(outcome, guides, self._own)
             self._thin_out()
 
@@ -316,22 +405,29 @@ class _GroupModels:
         self._stage, self._cursor = _Stage.PROBE, 0
         width = outcome.merit.shape[1]
         values, units, arms = outcome.values, outcome.units, outcome.arms
+        if self._outside:
+            self._keep(outcome, guides)
+            values = _changes(outcome)
         rivals, shells = self._begun_rivals[:width], self._begun_shells[:width]
         from_models = torch.arange(width, device=values.device) >= self._own
         rows = torch.arange(len(arms), device=values.device)
         for k in range(self._each):
             mine = (shells == k) | (shells == -1)
-            if k == 0:
+            if k == 0 and not self._outside:
                 mine &= ~from_models
             allowed = torch.where(mine, values, -torch.inf)
             best, at = torch.where(torch.isfinite(allowed).any(dim=1, keepdim=True), allowed, values).max(dim=1)
             lanes = arms * self._each + k
-            self._best[lanes], self._position[lanes], self._guide[lanes] = best, units[rows, at], guides[rows, at]
+            self._position[lanes], self._guide[lanes] = units[rows, at], guides[rows, at]
+            if not self._outside:
+                self._best[lanes] = best
             self._rival[lanes] = rivals[at]
-            self._share[lanes] = self._shares(units[rows, at])
-            if k:
+            self._share[lanes] = self._shells[k] if self._outside else self._shares(units[rows, at])
+            if k or self._outside:
                 self._model[lanes] = self._center_model[arms]
             values = torch.where((rivals == rivals[at].unsqueeze(1)) & (shells == k), -torch.inf, values)
+        if not self._passing:
+            self._begin_descent()
 
     def _shares(self, units: Tensor) -> Tensor:
         """(L,) distance from the centre as a share of the radius; all of it where only values matter."""
@@ -348,12 +444,17 @@ class _GroupModels:
         estimate, touched = _secants(moves, guides - self._guide[lanes].unsqueeze(1), member)
         self._model[lanes] = torch.where(touched.unsqueeze(1), estimate, self._model[lanes])
         self._age[lanes] = torch.where(touched, 0.1, self._age[lanes] + 0.1)
-        self._move(outcome, guides, 0)
+        if self._descending:
+            self._keep(outcome, guides)
+        else:
+            self._move(outcome, guides, 0)
         if self._pass < len(self._passing):
             self._cursor += guides.shape[1]
             if self._cursor < count(self._passing[self._pass]):
                 return
             self._pass += 1
+            if self._pass == len(self._passing):
+                self._begin_descent()
         self._stage = _Stage.STEP
 
     def _move(self, outcome: Outcome, guides: Tensor, own: int) -> None:
@@ -383,6 +484,11 @@ class _GroupModels:
         ended = sum(self._points > share * self._task.queries for share in self._options.thin)
         rank = self._best.view(-1, self._each).argsort(dim=1, descending=True).argsort(dim=1)
         self._live = (rank < max(1, self._each - ended)).reshape(-1)
+
+
+def _changes(outcome: Outcome) -> Tensor:
+    """(L, m) how far s changed the arm's way, in the region or not; -inf where that is unknown."""
+    return torch.where(torch.isfinite(outcome.merit), outcome.merit * outcome.length, -torch.inf)
 
 
 def _secants(moves: Tensor, changes: Tensor, member: Tensor) -> tuple[Tensor, Tensor]:

@@ -5,7 +5,8 @@ confirmed and replayed with comes on top and is shown. Our distances are those o
 are judged in float64 (``radius_peers``). Ratios are to the nearest witness known of each input, which large budgets of all
 contenders have found and ``radius_references.json`` keeps.
 
-    python benchmarks/radius.py [--families ...] [--contenders ...] [--queries ...] [--draw tuning|reporting] [--quick] [--references]
+    python benchmarks/radius.py [--families ...] [--norms ...] [--contenders ...] [--queries ...] [--draw tuning|reporting] [--count N]
+                                [--slow] [--references] [--quick]
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from __future__ import annotations
 import argparse
 import json
 import os
-from collections.abc import Callable, Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,24 +26,25 @@ from torch import Tensor
 
 import netassay as na
 import radius_peers
-from direct_search_problems import CIFAR_MEAN, CIFAR_STD, REPORTING, TUNING, folder, limits
+from direct_search_problems import CIFAR_MEAN, CIFAR_STD, REPORTING, TUNING, folder
 from netassay.assessment.ask import ask
 from netassay.assessment.assess import problems
 from netassay.falsifiers.registry import METHODS
 from netassay.models.builtin import builtin, digits_test
 from netassay.models.network import Network
 from netassay.models.scores import Scale
+from netassay.numerics.norms import Norm
 from netassay.results.answer import Question, RadiusAnswer
 from netassay.specs.risks import parse_risk
-from report import Row, show, stopwatch
+from report import Row, show
 
 QUERIES = (1000, 10_000)
 """Points per input."""
 
-LARGE = 100_000
-"""Points per input of a search for references."""
+SLOW_QUERIES = 1000
+"""Points that slow attacks are given at most, unless they are asked for."""
 
-REFERENCES = Path(__file__).with_suffix("").parent / "radius_references.json"
+REFERENCES = Path(__file__).parent / "radius_references.json"
 
 Array = NDArray[np.float64]
 
@@ -50,7 +53,7 @@ class Counted(Network):
     """A network that counts the rows it is asked for.
 
     Attributes:
-        rows: Points evaluated in the network's own dtype; gradients: those with a gradient; exact: points evaluated in float64.
+        count: Points evaluated in the network's own dtype without ("values") and with a gradient ("gradients"), and in float64 ("exact").
     """
 
     differentiable = True
@@ -97,7 +100,7 @@ class Family:
     """Inputs of one network.
 
     Args:
-        build: (seed) -> network and inputs (N, *shape), all decided as labelled where there are labels.
+        build: (seed, count) -> network and inputs (N, *shape), all decided as labelled where there are labels.
         norms: What is minimised.
         blind: Whether only contenders without gradients are asked.
         share: Of the queries, for networks that are slow.
@@ -115,7 +118,8 @@ def _right(network: Network, inputs: Array, labels: NDArray[np.int64], seed: int
     with torch.no_grad():
         scores = network.scores(torch.as_tensor(inputs[order], dtype=torch.float32), Scale.LOGITS)
     right = scores.argmax(dim=1).numpy() == labels[order]
-    return inputs[order[right][:count]]
+    chosen: Array = inputs[order[right][:count]]
+    return chosen
 
 
 def _digits(name: str) -> Callable[[int, int], tuple[Network, Array]]:
@@ -144,11 +148,8 @@ def _acasxu(seed: int, count: int) -> tuple[Network, Array]:
     """One network; inputs from anywhere in its domain."""
     base = folder() / "vnncomp2021" / "acasxu"
     files = sorted((base / "onnx").glob("*.onnx"))
-    domain = na.Box(*(side.reshape(1, 1, 5) for side in limits(base / "vnnlib" / "prop_5.vnnlib.gz")))
     rng = np.random.default_rng(seed)
-    domain = na.Box(
-        np.array([-0.328422877, -0.5, -0.5, -0.5, -0.5]).reshape(1, 1, 5), np.array([0.679857769, 0.5, 0.5, 0.5, 0.5]).reshape(1, 1, 5)
-    )
+    domain = na.Box(*(np.array([first, *[rest] * 4]).reshape(1, 1, 5) for first, rest in ((-0.328422877, -0.5), (0.679857769, 0.5))))
     network = na.load(str(files[int(rng.integers(len(files)))]), input_domain=domain, decision="argmin")
     return network, rng.uniform(domain.lower, domain.upper, (count, 1, 1, 5))
 
@@ -166,7 +167,7 @@ OURS = ("auto", "gradient", "auto, black box", "mads, black box", "tpmads, black
 
 @dataclass(frozen=True)
 class Result:
-    """Distances (N,), inf for none; points, gradients and float64 confirmations per input; seconds."""
+    """Distances (N,), inf for none; points, gradients and float64 confirmations per input; processor seconds."""
 
     distances: Array
     points: float
@@ -179,8 +180,9 @@ def _ours(name: str, network: Network, inputs: Array, norm: str, queries: int, s
     counted = (Blind if name.endswith("black box") else Counted)(network)
     batch = problems(counted, inputs, None, risk=parse_risk("robustness"), norm=norm)
     counted.count.clear()
-    with stopwatch() as watch:
-        answers = ask(Question.RADIUS, batch, method=name.partition(",")[0], budget=na.Budget(queries=queries), seed=seed)
+    begin = time.process_time()
+    answers = ask(Question.RADIUS, batch, method=name.partition(",")[0], budget=na.Budget(queries=queries), seed=seed)
+    seconds = time.process_time() - begin
     found = np.array([a.witness.distance if isinstance(a, RadiusAnswer) and a.witness is not None else np.inf for a in answers])
     count, n = counted.count, len(inputs)
     return Result(
@@ -188,15 +190,16 @@ def _ours(name: str, network: Network, inputs: Array, norm: str, queries: int, s
         float(np.mean([a.provenance.queries for a in answers])),
         count.get("gradients", 0) / n,
         (sum(count.values()) - sum(a.provenance.queries for a in answers)) / n,
-        watch.seconds,
+        seconds,
     )
 
 
 def _peer(name: str, network: Network, inputs: Array, norm: str, queries: int, seed: int) -> Result:
     batch = problems(network, inputs, None, risk=parse_risk("robustness"), norm=norm)
-    with stopwatch() as watch:
-        found, points, gradients = radius_peers.distances(radius_peers.PEERS[name], batch, queries, seed)
-    return Result(found, points, gradients, 0.0, watch.seconds)
+    radius_peers.warm_up(name, Norm.of(norm))
+    begin = time.process_time()
+    found, points, gradients = radius_peers.distances(radius_peers.PEERS[name], batch, queries, seed)
+    return Result(found, points, gradients, 0.0, time.process_time() - begin)
 
 
 def contenders(family: Family, norm: str) -> list[str]:
@@ -218,58 +221,73 @@ class References:
         self.known: dict[str, list[float]] = json.loads(REFERENCES.read_text()) if REFERENCES.exists() else {}
 
     def improve(self, key: str, distances: Array) -> Array:
-        """Takes in what was found; gives the nearest known, inf where none."""
-        old = np.array(self.known.get(key, [np.inf] * len(distances)), dtype=np.float64)
-        best = (
-            np.minimum(old[: len(distances)], distances)
-            if len(old) >= len(distances)
-            else np.minimum(np.r_[old, [np.inf] * (len(distances) - len(old))], distances)
-        )
-        self.known[key] = [*best.tolist(), *old[len(distances) :].tolist()]
-        return best
+        """Takes in what was found for the first inputs of a draw; gives the nearest known of them, inf where none."""
+        old = np.array(self.known.get(key, []), dtype=np.float64)
+        size = max(len(old), len(distances))
+        best, new = (np.pad(row, (0, size - len(row)), constant_values=np.inf) for row in (old, distances))
+        self.known[key] = np.minimum(best, new).tolist()
+        return np.array(self.known[key][: len(distances)])
 
     def save(self) -> None:
         """Writes the file anew."""
         rounded = {key: [float(f"{d:.9g}") for d in row] for key, row in sorted(self.known.items())}
-        text = json.dumps(rounded, indent=0)
-        REFERENCES.with_suffix(".tmp").write_text(text)
-        REFERENCES.with_suffix(".tmp").replace(REFERENCES)
+        fresh = REFERENCES.with_suffix(".tmp")
+        fresh.write_text("{\n" + ",\n".join(f"{json.dumps(key)}: {json.dumps(row)}" for key, row in rounded.items()) + "\n}\n")
+        fresh.replace(REFERENCES)
 
 
-def run(
-    names: Iterable[str],
-    *,
-    only: Sequence[str] = (),
-    budgets: Sequence[int] = QUERIES,
-    draw: int = REPORTING,
-    count: int = 10,
-    seed: int = 0,
-    references: References | None = None,
-    norms: Sequence[str] = (),
-) -> list[Row]:
+@dataclass(frozen=True)
+class Plan:
+    """What is measured.
+
+    Args:
+        budgets: Points per input. draw, count, seed: Which inputs, how many (two fifths of that for cifar), and the searches' seed.
+        norms, only: Norms and contenders; all where empty.
+        slow: Whether slow attacks are given more than ``SLOW_QUERIES`` points.
+        keep: Whether what is found improves the references.
+    """
+
+    budgets: Sequence[int] = QUERIES
+    draw: int = REPORTING
+    count: int = 10
+    seed: int = 0
+    norms: Sequence[str] = ()
+    only: Sequence[str] = ()
+    slow: bool = False
+    keep: bool = False
+
+
+def run(names: Iterable[str], plan: Plan) -> list[Row]:
     """One row per work, budget and contender."""
-    known = references or References()
-    rows: list[Row] = []
+    references, rows = References(), []
     for name in names:
-        family = FAMILIES[name]
-        network, inputs = family.build(draw, count)
-        for norm in family.norms:
-            if norms and norm not in norms:
+        network, inputs = FAMILIES[name].build(plan.draw, plan.count)
+        for norm in [n for n in FAMILIES[name].norms if not plan.norms or n in plan.norms]:
+            found = list(_contests(name, network, inputs, norm, plan))
+            if not found:
                 continue
-            found: list[tuple[str, int, Result]] = []
-            for contender in contenders(family, norm):
-                if only and contender not in only:
-                    continue
-                for queries in budgets:
-                    spend = int(queries * family.share)
-                    ask_it = _peer if contender in radius_peers.PEERS else _ours
-                    result = ask_it(contender, network, inputs, norm, spend, seed)
-                    found.append((contender, spend, result))
-                    print(f"  {name} {norm} {contender} {spend}: {result.seconds:.1f} s", flush=True)
-            best = known.improve(f"{name} {norm} draw {draw}", np.min([r.distances for _, _, r in found], axis=0))
-            rows += [_row(f"{name} {norm}, {spend} queries", who, result, best) for who, spend, result in sorted(found, key=lambda f: f[1])]
-            known.save() if references is not None else None
+            best = references.improve(f"{name} {norm} draw {plan.draw}", np.min([result.distances for _, _, result in found], axis=0))
+            ordered = sorted(found, key=lambda contest: contest[1])
+            rows += [_row(f"{name} {norm}, {spend} queries", who, result, best) for who, spend, result in ordered]
+            if plan.keep:
+                references.save()
     return rows
+
+
+def _contests(name: str, network: Network, inputs: Array, norm: str, plan: Plan) -> Iterator[tuple[str, int, Result]]:
+    """(contender, points per input, result) of one family and norm."""
+    family = FAMILIES[name]
+    for who in contenders(family, norm):
+        if plan.only and who not in plan.only:
+            continue
+        for queries in plan.budgets:
+            spend = int(queries * family.share)
+            if not plan.slow and spend > SLOW_QUERIES and who in radius_peers.PEERS and radius_peers.PEERS[who].slow:
+                continue
+            ask_it = _peer if who in radius_peers.PEERS else _ours
+            result = ask_it(who, network, inputs, norm, spend, plan.seed)
+            print(f"  {name} {norm} {who} {spend}: {result.seconds:.1f} s", flush=True)
+            yield who, spend, result
 
 
 def _row(work: str, who: str, result: Result, best: Array) -> Row:
@@ -283,44 +301,41 @@ def _row(work: str, who: str, result: Result, best: Array) -> Row:
         "points": f"{result.points:.0f}",
         "gradients": f"{result.gradients:.0f}",
         "confirmations": f"{result.confirmations:.0f}",
-        "s": f"{result.seconds:.1f}",
+        "CPU s": f"{result.seconds:.1f}",
     }
     return Row(work, who, figures)
 
 
 def measure() -> list[Row]:
-    """All families that are there, reporting draw."""
-    names = list(FAMILIES) if os.environ.get("NETASSAY_BENCHMARKS") else list(WITHOUT_FOLDER)
-    return run(names)
+    """All families that are there, five inputs each (two for cifar) of the reporting draw."""
+    return run(available(), Plan(count=5))
+
+
+def available() -> list[str]:
+    """The families whose networks are there."""
+    return list(FAMILIES) if os.environ.get("NETASSAY_BENCHMARKS") else list(WITHOUT_FOLDER)
 
 
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--families", nargs="+", choices=list(FAMILIES), default=None)
-    parser.add_argument("--norms", nargs="+", default=[])
-    parser.add_argument("--contenders", nargs="+", default=[])
+    parser.add_argument("--families", nargs="+", choices=list(FAMILIES))
+    parser.add_argument("--norms", nargs="+", choices=["linf", "l2", "l1", "l0"], default=[])
+    parser.add_argument("--contenders", nargs="+", choices=[*OURS, *radius_peers.PEERS], default=[])
     parser.add_argument("--queries", nargs="+", type=int, default=list(QUERIES))
     parser.add_argument("--draw", choices=["tuning", "reporting"], default="reporting")
-    parser.add_argument("--count", type=int, default=10)
+    parser.add_argument("--count", type=int, default=10, help="inputs per family")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--quick", action="store_true", help="the built-in networks, three inputs, 500 queries")
-    parser.add_argument("--references", action="store_true", help="keep what is found in radius_references.json")
+    parser.add_argument("--slow", action="store_true", help=f"give slow attacks more than {SLOW_QUERIES} points, too")
+    parser.add_argument("--references", action="store_true", help="keep what is found as references")
+    parser.add_argument("--quick", action="store_true", help="the built-in networks, three inputs, 500 points")
     given = parser.parse_args()
-    names = given.families or (list(FAMILIES) if os.environ.get("NETASSAY_BENCHMARKS") and not given.quick else list(WITHOUT_FOLDER))
     if not radius_peers.INSTALLED:
-        print("foolbox or numba is not installed: ours alone (pip install foolbox numba)")
-    rows = run(
-        names,
-        only=given.contenders,
-        budgets=[500] if given.quick else given.queries,
-        draw=TUNING if given.draw == "tuning" else REPORTING,
-        count=3 if given.quick else given.count,
-        seed=given.seed,
-        references=References() if given.references else None,
-        norms=given.norms,
-    )
-    show(rows)
+        print("foolbox and numba are not installed, so ours are measured alone: pip install foolbox numba")
+    names = given.families or (list(WITHOUT_FOLDER) if given.quick else available())
+    draw = TUNING if given.draw == "tuning" else REPORTING
+    budgets, count = ([500], 3) if given.quick else (given.queries, given.count)
+    show(run(names, Plan(budgets, draw, count, given.seed, given.norms, given.contenders, given.slow, given.references)))
 
 
 if __name__ == "__main__":

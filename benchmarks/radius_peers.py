@@ -11,6 +11,7 @@ nothing). Attacks whose inputs influence each other in a batch are given one inp
 from __future__ import annotations
 
 import functools
+import importlib
 import importlib.util
 import warnings
 from collections.abc import Callable, Sequence
@@ -22,10 +23,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from netassay.assessment.assess import problems as bound_problems
 from netassay.models.network import Network
 from netassay.models.scores import Scale
+from netassay.models.torch_module import from_module
+from netassay.numerics.box import Box
 from netassay.numerics.norms import Norm
 from netassay.specs.problem import Problem
+from netassay.specs.risks import parse_risk
 
 INSTALLED = all(importlib.util.find_spec(name) is not None for name in ("foolbox", "numba"))
 
@@ -48,6 +53,7 @@ class Watch(nn.Module):
         limit: Points allowed per problem.
 
     Attributes:
+        labels: (N,) decisions at the centres; centers: (N, *shape) them.
         asked, differentiated: Points evaluated, and those of them whose gradient was taken, per problem.
         points: (N, *shape) nearest points decided otherwise, as the network saw them; the centres where there is none.
     """
@@ -56,8 +62,8 @@ class Watch(nn.Module):
         super().__init__()
         self.network, self._norm, self._limit = problems[0].network, problems[0].ball.p, limit
         self._low, self._high = _edges(self.network)
-        self._lower, self._upper = (torch.as_tensor(side, dtype=torch.float32) for side in _domain(self.network))
-        self._labels = torch.tensor([_label(problem) for problem in problems])
+        self._lower, self._upper = (torch.tensor(side, dtype=torch.float32) for side in _domain(self.network))
+        self.labels = torch.tensor([_label(problem) for problem in problems])
         self.centers = torch.as_tensor(np.stack([p.center for p in problems]), dtype=torch.float32)
         self.points, self.asked, self.differentiated = self.centers.clone(), 0, 0
         self._nearest = torch.full((len(problems),), torch.inf)
@@ -68,13 +74,14 @@ class Watch(nn.Module):
 
     def forward(self, scaled: Tensor) -> Tensor:
         """Logits (N, labels)."""
+        assert len(scaled) == len(self.centers), "each row of a batch belongs to the problem of the same place"
         if self.asked >= self._limit:
             raise BudgetSpent
         self.asked += 1
         points = torch.minimum(torch.maximum(scaled * (self._high - self._low) + self._low, self._lower), self._upper)
         logits = self.network.scores(points, Scale.LOGITS)
         if logits.requires_grad:
-            logits.register_hook(self._count_gradient)
+            logits.register_hook(self._count_gradient)  # type: ignore[no-untyped-call]
         self._remember(points.detach(), logits.detach())
         return logits
 
@@ -85,7 +92,7 @@ class Watch(nn.Module):
     def _remember(self, points: Tensor, logits: Tensor) -> None:
         offsets = (points - self.centers).flatten(1)
         distance = self._norm.length(offsets)
-        closer = (distance < self._nearest) & (_margin(logits, self._labels) <= 0)
+        closer = (distance < self._nearest) & (margins(logits, self.labels) <= 0)
         self._nearest = torch.where(closer, distance, self._nearest)
         self.points[closer] = points[closer]
 
@@ -103,9 +110,34 @@ def _label(problem: Problem) -> int:
     return int(problem.property.parameters()["label"])
 
 
-def _margin(logits: Tensor, labels: Tensor) -> Tensor:
+def margins(logits: Tensor, labels: Tensor) -> Tensor:
+    """(N,) by how much the logit of each row's label exceeds all others."""
     own = logits.gather(1, labels.unsqueeze(1)).squeeze(1)
     return own - logits.scatter(1, labels.unsqueeze(1), -torch.inf).amax(dim=1)
+
+
+@dataclass(frozen=True, eq=False)
+class Setting:
+    """What an attack is given.
+
+    Args:
+        model: Foolbox's view of the watched network.
+        inputs, starts: (N, *shape) in [0, 1]: where to begin from and, for attacks that need it, points decided otherwise.
+        labels: (N,) decisions at the inputs.
+        norm: What to minimise.
+        queries: Points allowed per input.
+    """
+
+    model: Any
+    inputs: Tensor
+    labels: Tensor
+    starts: Tensor
+    norm: Norm
+    queries: int
+
+    def run(self, attack: Any, **options: Any) -> None:
+        """Runs an attack on the inputs."""
+        attack.run(self.model, self.inputs, self.labels, **options)
 
 
 @dataclass(frozen=True)
@@ -114,83 +146,91 @@ class Peer:
 
     Args:
         norms: What it minimises.
-        run: Runs it: (foolbox model, scaled inputs, labels, scaled starting points, norm, budget).
+        run: Runs it.
         gradients: Whether it asks for gradients.
         alone: Whether it is given one input at a time.
+        slow: Whether 10,000 points take it minutes.
     """
 
     norms: tuple[str, ...]
-    run: Callable[[Any, Tensor, Tensor, Tensor, Norm, int], None]
+    run: Callable[[Setting], None]
     gradients: bool = True
     alone: bool = False
+    slow: bool = False
 
 
-def _attacks() -> Any:
-    import foolbox  # type: ignore[import-not-found]
-
-    return foolbox.attacks
+def _attack_named(name: str, **options: Any) -> Any:
+    return getattr(importlib.import_module("foolbox").attacks, name)(**options)
 
 
-def _fast_minimum_norm(model: Any, inputs: Tensor, labels: Tensor, starts: Tensor, norm: Norm, queries: int) -> None:
-    kind = {Norm.LINF: "LInf", Norm.L2: "L2", Norm.L1: "L1", Norm.L0: "L0"}[norm]
-    getattr(_attacks(), f"{kind}FMNAttack")(steps=queries).run(model, inputs, labels)
+def _fast_minimum_norm(setting: Setting) -> None:
+    kind = {Norm.LINF: "LInf", Norm.L2: "L2", Norm.L1: "L1", Norm.L0: "L0"}[setting.norm]
+    setting.run(_attack_named(f"{kind}FMNAttack", steps=setting.queries))
 
 
-def _decoupled(model: Any, inputs: Tensor, labels: Tensor, starts: Tensor, norm: Norm, queries: int) -> None:
-    _attacks().DDNAttack(steps=queries).run(model, inputs, labels)
+def _decoupled(setting: Setting) -> None:
+    setting.run(_attack_named("DDNAttack", steps=setting.queries))
 
 
-def _carlini_wagner(model: Any, inputs: Tensor, labels: Tensor, starts: Tensor, norm: Norm, queries: int) -> None:
-    _attacks().L2CarliniWagnerAttack(binary_search_steps=9, steps=queries // 9).run(model, inputs, labels)
+def _carlini_wagner(setting: Setting) -> None:
+    setting.run(_attack_named("L2CarliniWagnerAttack", steps=setting.queries // 9))  # nine searches, by default
 
 
-def _elastic_net(model: Any, inputs: Tensor, labels: Tensor, starts: Tensor, norm: Norm, queries: int) -> None:
-    # two evaluations a step
-    _attacks().EADAttack(binary_search_steps=9, steps=queries // 18, decision_rule="L1").run(model, inputs, labels)
+def _elastic_net(setting: Setting) -> None:
+    setting.run(_attack_named("EADAttack", steps=setting.queries // 9, decision_rule="L1"))
 
 
-def _brendel_bethge(model: Any, inputs: Tensor, labels: Tensor, starts: Tensor, norm: Norm, queries: int) -> None:
-    kind = {Norm.LINF: "Linfinity", Norm.L2: "L2", Norm.L1: "L1", Norm.L0: "L0"}[norm]
-    getattr(_attacks(), f"{kind}BrendelBethgeAttack")(steps=queries).run(model, inputs, labels, starting_points=starts)
+def _brendel_bethge(setting: Setting) -> None:
+    kind = {Norm.LINF: "Linfinity", Norm.L2: "L2", Norm.L1: "L1", Norm.L0: "L0"}[setting.norm]
+    setting.run(_attack_named(f"{kind}BrendelBethgeAttack", steps=setting.queries), starting_points=setting.starts)
 
 
-def _projected_gradient(model: Any, inputs: Tensor, labels: Tensor, starts: Tensor, norm: Norm, queries: int) -> None:
+def _projected_gradient(setting: Setting) -> None:
     """Bisection over the radius, one attack from a random start at each."""
-    kind = {Norm.LINF: "LinfPGD", Norm.L2: "L2PGD", Norm.L1: "SparseL1DescentAttack"}[norm]
-    steps = max(1, queries // HALVINGS - 1)
-    attack = getattr(_attacks(), kind)(steps=steps, rel_stepsize=2.5 / steps**0.5, random_start=True)
-    low, high = 0.0, float(norm.length((starts - inputs).flatten(1)))
+    kind = {Norm.LINF: "LinfPGD", Norm.L2: "L2PGD", Norm.L1: "SparseL1DescentAttack"}[setting.norm]
+    steps = max(1, setting.queries // HALVINGS - 1)
+    attack = _attack_named(kind, steps=steps, rel_stepsize=2.5 / steps**0.5, random_start=True)  # nearer than with 2.5 / steps
+    low, high = 0.0, float(setting.norm.length((setting.starts - setting.inputs).flatten(1)))
     for _ in range(HALVINGS):
         radius = (low + high) / 2
-        found = attack.run(model, inputs, labels, epsilon=radius)
-        wrong = bool(_margin(model(found), labels) <= 0)
+        found = attack.run(setting.model, setting.inputs, setting.labels, epsilon=radius)
+        wrong = bool(margins(setting.model(found), setting.labels) <= 0)
         low, high = (low, radius) if wrong else (radius, high)
 
 
-def _boundary(model: Any, inputs: Tensor, labels: Tensor, starts: Tensor, norm: Norm, queries: int) -> None:
-    _attacks().BoundaryAttack(steps=queries).run(model, inputs, labels, starting_points=starts)
+def _boundary(setting: Setting) -> None:
+    setting.run(_attack_named("BoundaryAttack", steps=setting.queries), starting_points=setting.starts)
 
 
-def _hop_skip_jump(model: Any, inputs: Tensor, labels: Tensor, starts: Tensor, norm: Norm, queries: int) -> None:
-    attack = _attacks().HopSkipJumpAttack(steps=queries, constraint=str(norm))
-    attack.run(model, inputs, labels, starting_points=starts)
+def _hop_skip_jump(setting: Setting) -> None:
+    attack = _attack_named("HopSkipJumpAttack", steps=setting.queries, constraint=str(setting.norm))
+    setting.run(attack, starting_points=setting.starts)
 
 
-def _pointwise(model: Any, inputs: Tensor, labels: Tensor, starts: Tensor, norm: Norm, queries: int) -> None:
-    _attacks().PointwiseAttack().run(model, inputs, labels, starting_points=starts)
+def _pointwise(setting: Setting) -> None:
+    setting.run(_attack_named("PointwiseAttack"), starting_points=setting.starts)
 
 
 PEERS: dict[str, Peer] = {
     "FMN": Peer(("linf", "l2", "l1", "l0"), _fast_minimum_norm),
     "DDN": Peer(("l2",), _decoupled),
-    "Carlini-Wagner": Peer(("l2",), _carlini_wagner, alone=True),
-    "elastic net": Peer(("l1",), _elastic_net, alone=True),
-    "Brendel-Bethge": Peer(("linf", "l2", "l1", "l0"), _brendel_bethge, alone=True),
-    "PGD, bisected": Peer(("linf", "l2", "l1"), _projected_gradient, alone=True),
-    "Boundary": Peer(("l2",), _boundary, gradients=False, alone=True),
+    "Carlini-Wagner": Peer(("l2",), _carlini_wagner, alone=True, slow=True),
+    "elastic net": Peer(("l1",), _elastic_net, alone=True, slow=True),
+    "Brendel-Bethge": Peer(("linf", "l2", "l1", "l0"), _brendel_bethge, alone=True, slow=True),
+    "PGD, bisected": Peer(("linf", "l2", "l1"), _projected_gradient, alone=True, slow=True),
+    "Boundary": Peer(("l2",), _boundary, gradients=False, alone=True, slow=True),
     "HopSkipJump": Peer(("linf", "l2"), _hop_skip_jump, gradients=False, alone=True),
     "Pointwise": Peer(("l1", "l0"), _pointwise, gradients=False, alone=True),
 }
+
+
+@functools.cache
+def warm_up(name: str, norm: Norm) -> None:
+    """Lets an attack compile what it compiles, on two inputs of a tiny network, so that nobody's time is charged with it."""
+    torch.manual_seed(0)
+    network = from_module(nn.Linear(4, 2), (4,), domain=Box.filled((4,), 0, 1), name="warm up")
+    inputs = np.random.default_rng(0).random((8, 4), dtype=np.float32).astype(np.float64)
+    distances(PEERS[name], bound_problems(network, inputs, None, risk=parse_risk("robustness"), norm=norm)[:2], 30, 0)
 
 
 def distances(peer: Peer, problems: Sequence[Problem], queries: int, seed: int) -> tuple[NDArray[np.float64], float, float]:
@@ -208,15 +248,13 @@ def distances(peer: Peer, problems: Sequence[Problem], queries: int, seed: int) 
 
 
 def _attack(peer: Peer, watch: Watch, starts: Tensor, norm: Norm, queries: int, seed: int) -> None:
-    import foolbox
-
     torch.manual_seed(seed)
     np.random.seed(seed)  # noqa: NPY002 (what Foolbox draws from)
-    model = foolbox.PyTorchModel(watch.eval(), bounds=(0, 1), device="cpu")
+    model = importlib.import_module("foolbox").PyTorchModel(watch.eval(), bounds=(0, 1), device="cpu")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            peer.run(model, watch.scaled(watch.centers), watch._labels, watch.scaled(starts), norm, queries)
+            peer.run(Setting(model, watch.scaled(watch.centers), watch.labels, watch.scaled(starts), norm, queries))
         except BudgetSpent:
             return
         except (AssertionError, ValueError, RuntimeError, np.linalg.LinAlgError) as error:  # what it found until then counts
@@ -234,13 +272,13 @@ def _starts(problems: Sequence[Problem]) -> Tensor:
     chosen = []
     for problem in problems:
         away = _norms(problem, pool)
-        away[_margin(logits, torch.full((len(pool),), _label(problem))) >= 0] = torch.inf
+        away[margins(logits, torch.full((len(pool),), _label(problem))) >= 0] = torch.inf
         chosen.append(pool[int(away.argmin())])
     return torch.stack(chosen)
 
 
 def _norms(problem: Problem, points: Tensor) -> Tensor:
-    offsets = (points - torch.as_tensor(problem.center, dtype=points.dtype)).flatten(1)
+    offsets = (points - torch.tensor(problem.center, dtype=points.dtype)).flatten(1)
     lengths: Tensor = problem.ball.p.length(offsets)
     return lengths
 
@@ -259,6 +297,6 @@ def _confirmed(problem: Problem, point: NDArray[np.float32]) -> float:
         moved = np.clip(center + (point - center) * factor, domain.lower, domain.upper)
         with torch.no_grad():
             logits = _float64(problem.network).scores(torch.as_tensor(moved[None]), Scale.LOGITS)
-        if bool(_margin(logits, torch.tensor([_label(problem)])) <= 0):
+        if bool(margins(logits, torch.tensor([_label(problem)])) <= 0):
             return float(problem.ball.distance(moved[None])[0])
     return float("inf")

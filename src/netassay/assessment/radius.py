@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from netassay.assessment.answers import session_common
+from netassay.assessment.descent import Descent
 from netassay.assessment.session import Session
 from netassay.assessment.traces import clipped_trace
 from netassay.falsifiers.base import Method
@@ -23,11 +24,11 @@ from netassay.specs.problem import Problem
 LADDER = 8
 """Balls tried at once, each half as wide as the one before."""
 
-OPENING, ROUND = (0.2, 1500), (0.08, 600)
-"""Share of the budget, and most queries, for the ladder and for the first of the rounds that follow."""
+OPENING, ROUND, DESCENT = (0.2, 1000), (0.08, 600), (0.6, 6000)
+"""Share of the budget, and most queries, for the ladder and for the first of the rounds and of the descents that follow."""
 
-GROWTH = 1.3
-"""By how much the most queries of a round grow from one to the next, so that large budgets are searched in large pieces."""
+GROWTH, DESCENT_GROWTH = 1.3, 2.0
+"""By how much the most queries grow from one round or descent to the next, so that large budgets are searched in large pieces."""
 
 BACK_OFF = (1 + 1e-6, 1 + 1e-5, 1 + 1e-4, 1 + 1e-3, 1 + 1e-2)
 """How far a witness on the boundary is moved outwards until every arithmetic sees the violation."""
@@ -36,29 +37,33 @@ IDLE_ROUNDS = 3
 """Rounds in a row without a new point, each between other radii, after which the search ends."""
 
 GRID = 16
-"""Points on the segment from the centre to a witness, per pass of the boundary walk."""
+"""Points on the segment from the centre to a witness, per pass of the walk to the boundary."""
 
 
 def radius(session: Session, method: Method, labels: list[int | None]) -> list[RadiusAnswer]:
     """Looks for violations in growing and shrinking balls at once.
 
     A ladder of balls is searched side by side; the smallest with a violation and the largest without one frame
-    each problem's boundary. Rounds then search between the two, starting from the witness pulled into the smaller
-    balls, and every new witness is walked along its ray to the boundary (L0: its superfluous changes are undone). When the
-    frame has closed, the ball just inside the witness is searched again with fresh random numbers.
+    each problem's boundary. Descents then bring the nearest violations nearer (see ``descent``), in turn with rounds between the
+    two sides of the frame, which start from the witness pulled into the smaller balls. Every new witness is walked along its
+    ray to the boundary (L0: its superfluous changes are undone). When the frame has closed, the ball just inside the
+    witness is searched again with fresh random numbers.
     """
     walk = _Walk(session)
     search = session.search
     walk.begin()
-    ladder = walk.ladder()
+    ladder, descent = walk.ladder(), Descent(session)
     queries, seconds = _queries(session, *OPENING), _seconds(session, OPENING[0])
     search.run(method, ladder, queries=queries, seconds=seconds, starts=search.starting_points(ladder))
     walk.settle()
-    most, idle = float(ROUND[1]), 0
+    most, longest, idle = float(ROUND[1]), float(DESCENT[1]), 0
     while not search.stopped and not search.clock.expired and search.room.max() > 0 and idle < IDLE_ROUNDS:
         before = search.seen
         if walk.finished:
             break
+        descent.run(_queries(session, DESCENT[0], longest), _seconds(session, DESCENT[0]))
+        longest *= DESCENT_GROWTH
+        walk.settle()
         arms, starts = walk.between()
         search.run(method, arms, queries=_queries(session, ROUND[0], most), seconds=_seconds(session, ROUND[0]), starts=starts)
         most *= GROWTH
@@ -204,7 +209,7 @@ def _outwards(problem: Problem, point: NDArray[np.floating], space: Space) -> ND
 
 
 def _walk_rays(search: Search, changed: NDArray[np.int64], passes: int = 4) -> None:
-    """The boundary walk: a grid on the segment from the centre to each witness, refined between its last safe and first violating point."""
+    """A grid on the segment from the centre to each witness, refined between its last safe and its first violating point."""
     space, records = search.space, search.records
     changed = changed[search.room[changed] >= passes * GRID]
     if not len(changed):

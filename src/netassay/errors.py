@@ -11,6 +11,7 @@
     │   ├── DataError                  inputs or labels that do not fit the model
     │   ├── RegionError                an empty, unbounded or ill-formed region
     │   └── PropertyError              a property that does not fit the network's outputs
+    │       └── UnsupportedSpecificationError
     ├── CapabilityError                the model lacks what a method needs (a gradient, a graph); exit code 2
     ├── BudgetSpentError               the query or time budget is used up; searches stop on it
     └── InconsistentClaimsError        a proved and an attained value contradict each other: a bug in netassay
@@ -55,6 +56,10 @@ class RegionError(InputError):
 
 class PropertyError(InputError):
     """A property that does not fit the network's outputs."""
+
+
+class UnsupportedSpecificationError(PropertyError):
+    """A specification file that is not a union of input boxes with output polyhedra."""
 
 
 class CapabilityError(InputError):

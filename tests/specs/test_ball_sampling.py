@@ -83,7 +83,7 @@ def test_gibbs_with_integrated_features_agrees_with_rejection(p: float, monkeypa
     center = np.array([0.1, *[0.5] * 7])
     ball = Ball(center, 1.2 if p == 1 else 0.6, p, Box.filled((8,), 0, 1))
     exact = draw(ball, 5000, seed=1)
-    _, rest = ball_sampling._partition(ball._geometry)
+    _, rest = ball_sampling._partition(ball.geometry)
     assert len(rest) > 0
     monkeypatch.setattr(ball_sampling, "_by_rejection", lambda *_: None)
     chained = draw(ball, 5000, seed=2)
@@ -98,7 +98,7 @@ def test_a_ball_that_rejection_cannot_sample_is_sampled_inside(p: float) -> None
     center = np.full(60, 0.1)
     ball = Ball(center, {1: 12.0, 2: 2.2}[p], p, Box.filled((60,), 0, 1))
     assert (
-        ball_sampling._by_rejection(lambda size: ball_sampling._ball_draws(ball._geometry, size, np.random.default_rng(0)), 4, 60) is None
+        ball_sampling._by_rejection(lambda size: ball_sampling._ball_draws(ball.geometry, size, np.random.default_rng(0)), 4, 60) is None
     )
     points = draw(ball, 300)
     halves = stats.ks_2samp(points[:, :30].ravel(), points[:, 30:].ravel()).pvalue

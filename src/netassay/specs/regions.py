@@ -80,18 +80,18 @@ class Ball:
 
     def contains(self, points: ArrayLike) -> NDArray[np.bool_]:
         """Whether each point (N, *shape) lies in the region: (N,); exact in real arithmetic, and never for NaN or infinity."""
-        return contained(self._geometry, self._rows(points), self._domain_rows)
+        return contained(self.geometry, self._rows(points), self._domain_rows)
 
     def distance(self, points: ArrayLike) -> Array:
         """Distance (N,) of each point (N, *shape) from the centre in norm and scale; for L0 the number of changed groups.
 
         Rounded to nearest where the platform has extended precision, else to within a few units in the last place.
         """
-        return distances(self._geometry, self._rows(points))
+        return distances(self.geometry, self._rows(points))
 
     def bounding_box(self) -> Box:
         """The smallest box that holds the region without its steps; rounded outwards, so no real point of the region is left out."""
-        geometry = self._geometry
+        geometry = self.geometry
         return Box(geometry.outer_low.reshape(self.shape), geometry.outer_high.reshape(self.shape))
 
     def bounds(self) -> tuple[Array, Array]:
@@ -111,13 +111,13 @@ class Ball:
         rows = self._rows(points)
         if not np.isfinite(rows).all():
             raise RegionError("a point to project is NaN or infinite; project finite points only")
-        return self._points(ball_projection.project(self._geometry, rows, self._domain_rows))
+        return self._points(ball_projection.project(self.geometry, rows, self._domain_rows))
 
     def sample(self, count: int, rng: np.random.Generator) -> Array:
         """``count`` points (count, *shape), uniform on the region; see ``ball_sampling.sample`` for what is exact and what a limit."""
         if count < 1:
             raise RegionError(f"a sample needs at least one point; got a count of {count}")
-        return self._points(ball_sampling.sample(self._geometry, count, rng, self._domain_rows))
+        return self._points(ball_sampling.sample(self.geometry, count, rng, self._domain_rows))
 
     def minimise_linear(self, coefficients: ArrayLike) -> tuple[Array, Array]:
         """The minimum of ``<c, x>`` over the region for each c of (N, *shape): (values (N,), points (N, *shape)).
@@ -132,7 +132,7 @@ class Ball:
         rows = self._rows(coefficients)
         if not np.isfinite(rows).all():
             raise RegionError("a coefficient of the linear form is NaN or infinite; give finite numbers")
-        points = ball_linear.minimiser(self._geometry, rows, self._domain_rows)
+        points = ball_linear.minimiser(self.geometry, rows, self._domain_rows)
         if not np.isfinite(points).all():
             raise RegionError("the linear form has no minimum: an L0 ball does not bound features; give the ball a bounded domain")
         values = np.sum(rows.astype(np.longdouble) * points, axis=1).astype(np.float64)
@@ -144,7 +144,7 @@ class Ball:
         Tight up to rounding for continuous features; steps and one-hot blocks are ignored, which only lowers
         it. -infinity where the form is unbounded or a coefficient is not finite.
         """
-        return ball_linear.lower_bounds(self._geometry, self._rows(coefficients))
+        return ball_linear.lower_bounds(self.geometry, self._rows(coefficients))
 
     def rounded(self, points: ArrayLike, dtype: str) -> NDArray[np.floating]:
         """Points of the region in the network's dtype, each feature rounded towards the centre.
@@ -154,14 +154,14 @@ class Ball:
         rows = self._rows(points)
         kind = np.dtype(dtype)
         narrow = rows.astype(kind)
-        beyond = np.abs(narrow.astype(np.float64) - self._geometry.center) > np.abs(rows - self._geometry.center)
-        toward = np.nextafter(narrow, self._geometry.center.astype(kind))
+        beyond = np.abs(narrow.astype(np.float64) - self.geometry.center) > np.abs(rows - self.geometry.center)
+        toward = np.nextafter(narrow, self.geometry.center.astype(kind))
         return np.asarray(np.where(beyond, toward, narrow).reshape(-1, *self.shape))
 
     def summary(self) -> RegionSummary:
         """The region as reports print it."""
         free = self.center.size if self.mask is None else int(self.mask.sum())
-        granular = self._geometry.discrete
+        granular = self.geometry.discrete
         return RegionSummary(self.p, self.radius, self.center.size, free, self.scale is not None, granular)
 
     @cached_property
@@ -169,7 +169,8 @@ class Ball:
         return self.domain.lower.reshape(-1), self.domain.upper.reshape(-1)
 
     @cached_property
-    def _geometry(self) -> Geometry:
+    def geometry(self) -> Geometry:
+        """The ball as flat arrays."""
         size = self.center.size
         center = self.center.reshape(-1)
         scale = np.ones(size) if self.scale is None else self.scale.reshape(-1)

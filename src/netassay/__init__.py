@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from netassay.api import reach as reach
     from netassay.api import report as report
     from netassay.api import stream as stream
+    from netassay.api import verification_methods as verification_methods
+    from netassay.api import verify as verify
     from netassay.models.load import load_network as load
     from netassay.models.load import wrap as Network
     from netassay.models.scores import Scale as Scale
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from netassay.numerics.budget import Budget as Budget
     from netassay.numerics.norms import Norm as Norm
     from netassay.results.answer import Question as Question
+    from netassay.results.answer import Verdict as Verdict
     from netassay.specs.confidence_gap import ConfidenceGap as ConfidenceGap
     from netassay.specs.custom import Custom as Custom
     from netassay.specs.datasets import load_data as load_data
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
     from netassay.specs.risks import parse_risk as risk
     from netassay.specs.robustness import Robustness as Robustness
     from netassay.specs.uncertainty import Uncertainty as Uncertainty
+    from netassay.specs.vnnlib import read_vnnlib as read_vnnlib
 
 _HOMES = {
     "Ball": "netassay.specs.regions:Ball",
@@ -52,16 +56,20 @@ _HOMES = {
     "Robustness": "netassay.specs.robustness:Robustness",
     "Scale": "netassay.models.scores:Scale",
     "Uncertainty": "netassay.specs.uncertainty:Uncertainty",
+    "Verdict": "netassay.results.answer:Verdict",
     "assess": "netassay.api:assess",
     "lipschitz": "netassay.api:lipschitz",
     "load": "netassay.models.load:load_network",
     "load_data": "netassay.specs.datasets:load_data",
     "methods": "netassay.api:methods",
     "radius": "netassay.api:radius",
+    "read_vnnlib": "netassay.specs.vnnlib:read_vnnlib",
     "reach": "netassay.api:reach",
     "report": "netassay.api:report",
     "risk": "netassay.specs.risks:parse_risk",
     "stream": "netassay.api:stream",
+    "verification_methods": "netassay.api:verification_methods",
+    "verify": "netassay.api:verify",
 }
 """Where each public name is defined."""
 
@@ -80,6 +88,7 @@ __all__ = [
     "Robustness",
     "Scale",
     "Uncertainty",
+    "Verdict",
     "__version__",
     "assess",
     "lipschitz",
@@ -88,9 +97,12 @@ __all__ = [
     "methods",
     "radius",
     "reach",
+    "read_vnnlib",
     "report",
     "risk",
     "stream",
+    "verification_methods",
+    "verify",
 ]
 
 

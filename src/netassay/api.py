@@ -16,6 +16,7 @@ from netassay.assessment.rounding import representable
 from netassay.assessment.starts import Starts, start_array, starts_by_index
 from netassay.assessment.stopping import Target
 from netassay.assessment.stream import stream as streamed
+from netassay.assessment.verify import verify as verify_all
 from netassay.checking.replay import Replayer, classify
 from netassay.errors import DataError, ModelError, UsageError, unknown_name
 from netassay.falsifiers.registry import METHODS
@@ -24,11 +25,13 @@ from netassay.models.network import Network
 from netassay.numerics.box import Box
 from netassay.numerics.budget import Budget
 from netassay.numerics.norms import Norm
-from netassay.results.answer import Answer, LipschitzAnswer, Question, RadiusAnswer, ReachAnswer
+from netassay.results.answer import Answer, LipschitzAnswer, Question, RadiusAnswer, ReachAnswer, VerifyAnswer
 from netassay.specs.problem import Problem
 from netassay.specs.property import Property, RiskTemplate
 from netassay.specs.regions import Ball
 from netassay.specs.risks import parse_risk
+from netassay.verifiers.registry import VERIFIERS
+from netassay.verifiers.registry import VerifierEntry as VerifierEntry
 
 Risk = Property | RiskTemplate | str
 """A property of one input, a risk still to be bound to an input, or its command-line form such as ``"uncertainty:0.1"``."""
@@ -54,9 +57,10 @@ def radius(
     starts: Starts | None = None,
     target: float | None = None,
     stop: Callable[[Progress], bool] | None = None,
+    prover: str | None = "auto",
     **region: Any,
 ) -> RadiusAnswer:
-    """The maximum safe radius around ``x`` (DeepQuant, Definition 4): its upper side is the distance of a replayed witness.
+    """The maximum safe radius around ``x`` (DeepQuant, Definition 4): a ball proved safe below, the distance of a replayed witness above.
 
     Args:
         network: From ``na.load`` or ``na.Network``.
@@ -73,16 +77,17 @@ def radius(
             new answer is never worse than they are. Points outside the ball are moved to its nearest point.
         target: End as soon as a witness shows that the radius is at most this.
         stop: Asked after every batch, with what ``progress`` is told: True ends the search.
+        prover: A verifier of ``na.verification_methods()`` that proves balls safe once the search is done; None for no proof.
         region: mask, scale, granularity, one_hot and group, as ``na.Ball`` takes them.
     """
     unknown = sorted(set(region) - REGION_OPTIONS)
     if unknown:
-        own = ["p", "radius", "label", "method", "budget", "seed", "progress", "starts", "target", "stop"]
+        own = ["p", "radius", "label", "method", "budget", "seed", "progress", "starts", "target", "stop", "prover"]
         raise unknown_name("option of radius", unknown[0], [*REGION_OPTIONS, *own])
     center, norm = _input(_checked(network), x), Norm.of(p)
     reach = covering_radius(center, network.domain, norm, **region) if radius is None else radius
     ball = Ball(center, reach, norm, domain=network.domain, **region)
-    how = {"method": method, "budget": budget, "seed": seed, "progress": progress, "target": target, "stop": stop}
+    how = {"method": method, "budget": budget, "seed": seed, "progress": progress, "target": target, "stop": stop, "prover": prover}
     return _one(RadiusAnswer, Question.RADIUS, _problem(network, risk, ball, label), starts, **how)
 
 
@@ -99,8 +104,9 @@ def lipschitz(
     starts: Starts | None = None,
     target: float | None = None,
     stop: Callable[[Progress], bool] | None = None,
+    prover: str | None = "auto",
 ) -> LipschitzAnswer:
-    """Q = sup abs(s(x) - s(x')) / norm(x - x') over a ball around x (DeepQuant, Definition 6), from below, with its witness.
+    """Q = sup abs(s(x) - s(x')) / norm(x - x') over a ball around x (DeepQuant, Definition 6): a slope found, and a bound of all.
 
     Args:
         network: From ``na.load`` or ``na.Network``.
@@ -114,8 +120,9 @@ def lipschitz(
         starts: As for ``radius``.
         target: End as soon as a slope of at least this is found.
         stop: As for ``radius``.
+        prover: As for ``radius``.
     """
-    how = {"method": method, "budget": budget, "seed": seed, "progress": progress, "target": target, "stop": stop}
+    how = {"method": method, "budget": budget, "seed": seed, "progress": progress, "target": target, "stop": stop, "prover": prover}
     return _one(LipschitzAnswer, Question.LIPSCHITZ, _problem(_checked(network), risk, region, label), starts, **how)
 
 
@@ -132,8 +139,9 @@ def reach(
     starts: Starts | None = None,
     target: tuple[float | None, float | None] | None = None,
     stop: Callable[[Progress], bool] | None = None,
+    prover: str | None = "auto",
 ) -> ReachAnswer:
-    """The range of ``expression`` over a region, from inside: both ends are values that a replayed point reaches.
+    """The range of ``expression`` over a region: values that replayed points reach, and proved bounds beyond them.
 
     Args:
         network: From ``na.load`` or ``na.Network``.
@@ -142,14 +150,16 @@ def reach(
         method: As for ``radius``.
         budget: As for ``radius``.
         seed: As for ``radius``.
-        tolerance: Stop once the range has stopped growing by more than a tenth of this. A stopping rule, no proof.
+        tolerance: Stop searching once the range has stopped growing by more than a tenth of this (no proof), and proving once the proved
+            ends are this close to the ones reached.
         progress: As for ``radius``.
         starts: As for ``radius``.
         target: End as soon as the range holds (low, high); None for an end that does not matter, as in ``(None, 5.0)``.
         stop: As for ``radius``.
+        prover: As for ``radius``.
     """
     problem = _problem(_checked(network), expression, region, None)
-    how = {"method": method, "budget": budget, "seed": seed, "progress": progress, "target": target, "stop": stop}
+    how = {"method": method, "budget": budget, "seed": seed, "progress": progress, "target": target, "stop": stop, "prover": prover}
     return _one(ReachAnswer, Question.REACH, problem, starts, tolerance=tolerance, **how)
 
 
@@ -225,6 +235,45 @@ def assess(
         target=None if target is None else {Question(question): value for question, value in target.items()},
         **options,
     )
+
+
+def verify(
+    network: Network,
+    risk: Risk,
+    region: Ball | Box,
+    *,
+    label: int | None = None,
+    method: str = "auto",
+    attack: str | None = "auto",
+    order: str = "none",
+    budget: Budget | None = None,
+    seed: int = 0,
+    progress: Callable[[Progress], None] | None = None,
+    stop: Callable[[Progress], bool] | None = None,
+) -> VerifyAnswer:
+    """Does s >= 0 (or > 0, where a tie is a risk) hold on the whole region? HOLDS, VIOLATED with a witness, or UNKNOWN with the reason.
+
+    Args:
+        network: From ``na.load`` or ``na.Network``; only one with an operator graph can be proved about.
+        risk: What must not happen; over a box it must be bound.
+        region: A ball or a box.
+        label: As for ``radius``.
+        method: A verifier of ``na.verification_methods()``.
+        attack: A method of ``na.methods()`` that looks for a violation first; None for none.
+        order: In which order rival labels are taken: "bounds", "confidence", or "none" for all at once (target-label paper, Algorithm 1).
+        budget: Queries of the attack, seconds for everything (60 by default), memory.
+        seed: As for ``radius``.
+        progress: As for ``radius``.
+        stop: As for ``radius``.
+    """
+    problem = _problem(_checked(network), risk, region, label)
+    how: dict[str, Any] = {"budget": budget, "seed": seed, "progress": progress, "stop": stop}
+    return verify_all([problem], method=method, attack=attack, order=order, **how)[0]
+
+
+def verification_methods() -> list[VerifierEntry]:
+    """The verifiers: what each claims, what it serves, and where it is defined."""
+    return list(VERIFIERS.values())
 
 
 def methods() -> list[Entry]:

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import netassay as na
-from netassay.assessment.ask import Progress, ask
+from netassay.assessment.ask import SEARCHED, Progress, ask
 from netassay.assessment.assess import assess, covering_radius, problems
 from netassay.errors import ModelError, PropertyError, RegionError, UsageError
 from netassay.models.scores import Meaning, Scale
@@ -160,7 +160,7 @@ def test_ctrl_c_at_any_moment_keeps_what_was_found() -> None:
         network = relu_network(2, [8, 20, 20, 4], Box.filled((8,), 0, 1))
         batch = robustness_problems(network, np.random.default_rng(1).integers(0, 9, (3, 8)) / 8, 0.5, "linf")
         network.module = Interrupting(network.module, call)
-        for question in Question:
+        for question in SEARCHED:
             CALLS[0] = 0
             answers = ask(question, batch, budget=Budget(queries=50_000))
             assert CALLS[0] >= call, "the interrupt must have been sent"

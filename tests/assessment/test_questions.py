@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from netassay.assessment.ask import Progress, ask
+from netassay.assessment.ask import SEARCHED, Progress, ask
 from netassay.assessment.assess import assess, covering_radius, problems
 from netassay.errors import CapabilityError, RegionError, UsageError
 from netassay.models.scores import Meaning, Scale
@@ -198,7 +198,7 @@ def test_misclassified_and_violated_centres_are_outcomes_of_their_own() -> None:
         right = network.in_float64().module(torch.tensor(inputs)).argmax(dim=1).numpy()
     wrong = (right + 1) % 4
     batch = problems(network, inputs, np.array([right[0], wrong[1]]), risk=parse_risk("robustness"), norm="linf", radius=0.1)
-    for question in Question:
+    for question in SEARCHED:
         good, bad = ask(question, batch, budget=BUDGET)
         assert bad.outcome is Outcome.MISCLASSIFIED
         assert good.outcome is not Outcome.MISCLASSIFIED
@@ -280,11 +280,11 @@ def test_assess_asks_everything() -> None:
         risks=[parse_risk("robustness"), parse_risk("uncertainty:0.05")],
         norms=[Norm.LINF, Norm.L2],
         radius=0.1,
-        questions=list(Question),
+        questions=list(SEARCHED),
         budget=Budget(queries=300),
     )
     assert len(answers) == 2 * 2 * 3 * 2
-    assert {a.question for a in answers} == set(Question)  # type: ignore[attr-defined]
+    assert {a.question for a in answers} == set(SEARCHED)  # type: ignore[attr-defined]
 
 
 def test_a_witness_is_moved_out_until_every_engine_confirms_it() -> None:

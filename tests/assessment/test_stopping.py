@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import netassay as na
-from netassay.assessment.ask import Progress, ask
+from netassay.assessment.ask import SEARCHED, Progress, ask
 from netassay.assessment.stopping import StopRule, checked_target, passed
 from netassay.assessment.stream import stream
 from netassay.errors import UsageError
@@ -140,7 +140,7 @@ def test_assess_takes_targets_by_question() -> None:
         na.assess(NETWORK, INPUTS, radius=0.25, target={"reach": (0, 1)})
 
 
-@pytest.mark.parametrize("question", Question)
+@pytest.mark.parametrize("question", SEARCHED)
 def test_the_callers_rule_ends_the_search_without_an_interrupt(question: Question) -> None:
     seen: list[Progress] = []
 
@@ -214,7 +214,7 @@ def test_a_target_counts_once_every_engine_agrees() -> None:
 
 def test_a_rule_that_never_says_yes_costs_no_queries() -> None:
     batch = robustness_problems(NETWORK, INPUTS[:1], 0.25, "linf")
-    for question in Question:
+    for question in SEARCHED:
         (plain,) = ask(question, batch, budget=Budget(queries=1500), seed=3)
         (ruled,) = ask(question, batch, budget=Budget(queries=1500), seed=3, stop=lambda _: False)
         assert ruled.provenance.queries <= 1500

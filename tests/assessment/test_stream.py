@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from netassay.assessment.session import Progress
+from netassay.assessment.settings import Progress
 from netassay.assessment.stream import stream
 from netassay.errors import UsageError
 from netassay.numerics.box import Box

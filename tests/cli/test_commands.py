@@ -29,7 +29,8 @@ def test_radius_is_attained_by_a_stored_witness(run: Run, classifier: str, point
     answer = valid(done.json)
     assert answer["question"] == "radius"
     assert answer["index"] == 0
-    assert answer["lower"] is None
+    assert answer["lower"]["guarantee"] == "proved"
+    assert 0.2499 < answer["lower"]["value"] < 0.25
     assert answer["upper"]["guarantee"] == "attained"
     assert 0.25 <= answer["upper"]["value"] < 0.2503
     witness = answer["witness"]
@@ -151,11 +152,18 @@ def test_the_table_names_the_bounds_and_quiet_is_quiet(run: Run, classifier: str
     assert quiet.err == ""
 
 
-@pytest.mark.parametrize(("demanded", "code"), [(0.3, 1), (0.25, 3), (0.2, 3)])
+@pytest.mark.parametrize(("demanded", "prover", "code"), [(0.3, "auto", 1), (0.25, "auto", 3), (0.2, "none", 3), (0.2, "auto", 0)])
 def test_fail_under_fails_on_a_witness_and_never_passes_without_a_proof(
-    run: Run, classifier: str, points: str, demanded: float, code: int
+    run: Run, classifier: str, points: str, demanded: float, prover: str, code: int
 ) -> None:
-    assert run("radius", classifier, points, "--index", 0, "--fail-under", demanded, "--queries", 2000, "--json").code == code
+    asked = ("radius", classifier, points, "--index", 0, "--fail-under", demanded, "--queries", 2000, "--json")
+    assert run(*asked, "--prover", prover).code == code
+
+
+def test_an_unknown_prover_is_refused_before_anything_is_loaded(run: Run, classifier: str, points: str) -> None:
+    refused = run("radius", classifier, points, "--prover", "oracle")
+    assert refused.code == 2
+    assert "crown" in refused.err
 
 
 def test_reach_over_a_box_attains_the_exact_range(run: Run, regression: str) -> None:
@@ -166,8 +174,10 @@ def test_reach_over_a_box_attains_the_exact_range(run: Run, regression: str) -> 
     assert answer["index"] is None
     assert -9 <= answer["minimum"]["upper"]["value"] < -8.99
     assert 20.99 < answer["maximum"]["lower"]["value"] <= 21
-    assert answer["minimum"]["lower"] is None
-    assert answer["maximum"]["upper"] is None
+    assert answer["minimum"]["lower"]["value"] == pytest.approx(-9, abs=0.011)
+    assert answer["minimum"]["lower"]["value"] <= -9
+    assert answer["maximum"]["upper"]["value"] == pytest.approx(21, abs=0.011)
+    assert answer["maximum"]["upper"]["value"] >= 21
     for end in ("minimum", "maximum"):
         point = read_witness(Path("netassay-out"), answer[end]["witness"]["file"]).point
         side = answer[end]["upper" if end == "minimum" else "lower"]

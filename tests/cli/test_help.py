@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from netassay import __version__
 from netassay.cli.main import app
 
-COMMANDS = ("assess", "radius", "lipschitz", "reach", "methods", "doctor", "demo", "schema")
+COMMANDS = ("assess", "radius", "lipschitz", "reach", "verify", "methods", "doctor", "demo", "schema")
 SEARCHES = ("assess", "radius", "lipschitz", "reach")
 SHARED = ("--json", "--seed", "--seconds", "--queries", "--memory", "--device", "--quiet", "--method", "--outputs", "--decision")
 SHARED += ("--mean", "--std", "--domain", "--radius", "--scale", "--mask", "--granularity", "--one-hot", "--group", "--trust", "--out")
@@ -38,6 +38,13 @@ def test_every_command_has_help_and_json(name: str) -> None:
 def test_searching_commands_share_their_options(name: str) -> None:
     text = helped(name)
     assert [option for option in SHARED if option not in text] == []
+
+
+def test_verify_has_the_options_of_every_question() -> None:
+    text = helped("verify")
+    assert [o for o in SHARED if o not in text and o not in ("--start", "--target")] == []
+    own = ("--timeout", "--order", "--witness", "--vnncomp", "--network", "--instances", "--json-lines")
+    assert [option for option in own if option not in text] == []
 
 
 @pytest.mark.parametrize("name", SEARCHES)

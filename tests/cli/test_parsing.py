@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from netassay.assessment.ask import SEARCHED
 from netassay.cli import parsing
 from netassay.errors import InputError
 from netassay.models.scores import Meaning
@@ -47,7 +48,7 @@ def test_targets_take_the_form_of_their_question() -> None:
 def test_targets_name_their_question_unless_there_is_one_only() -> None:
     assert parsing.targets(None, [Question.RADIUS]) == {}
     assert parsing.targets(["0.5"], [Question.RADIUS]) == {Question.RADIUS: 0.5}
-    assert parsing.targets(["reach=,2", "radius=0.5"], list(Question)) == {Question.RADIUS: 0.5, Question.REACH: (None, 2)}
+    assert parsing.targets(["reach=,2", "radius=0.5"], list(SEARCHED)) == {Question.RADIUS: 0.5, Question.REACH: (None, 2)}
 
 
 def test_a_domain_is_one_interval_for_all_features() -> None:

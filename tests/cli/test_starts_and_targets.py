@@ -14,7 +14,7 @@ from netassay.cli.starts import read_starts
 from netassay.results.codec import read_witness
 
 Run = Callable[..., Any]
-FULL, FEW = ("--queries", 3000), ("--queries", 3, "--seed", 5)
+FULL, FEW = ("--queries", 3000, "--prover", "none"), ("--queries", 3, "--seed", 5, "--prover", "none")
 
 
 @pytest.fixture

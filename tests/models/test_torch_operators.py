@@ -154,6 +154,7 @@ CASES: list[Case] = [
     (nl.MaxPool((2, 2), (2, 1), (0, 1), (1, 0), (1, 2)), [(2, 5, 6)], lambda o, x: _pooled(o, x, -np.inf, np.max, o.dilations)),
     (nl.MaxPool((3,), (2,), (1,), (1,), (1,)), [(2, 7)], lambda o, x: _pooled(o, x, -np.inf, np.max, (1,))),
     (nl.ReduceMax((1,)), [(3, 4)], lambda _, x: x.max(axis=1)),
+    (nl.LogSumExp((0, 2), True), [(3, 4, 2)], lambda _, x: np.log(np.exp(x).sum(axis=(0, 2), keepdims=True))),
     (nl.Mul(), [(3, 4), (4,)], lambda _, x, y: x * y),
     (nl.Div(), [(3, 4), (3, 4)], lambda _, x, y: x / y),
     (nl.Maximum(), [(3, 4), (4,)], lambda _, x, y: np.maximum(x, y)),

@@ -16,7 +16,19 @@ from numpy.typing import NDArray
 from sklearn.datasets import load_breast_cancer, load_digits
 
 from netassay.numerics.norms import Norm
-from netassay.results.answer import Answer, LipschitzAnswer, Outcome, Provenance, RadiusAnswer, ReachAnswer, RegionSummary, Risk
+from netassay.results.answer import (
+    Answer,
+    LipschitzAnswer,
+    Outcome,
+    Provenance,
+    RadiusAnswer,
+    ReachAnswer,
+    RegionSummary,
+    Risk,
+    TargetResult,
+    Verdict,
+    VerifyAnswer,
+)
 from netassay.results.bracket import Bracket, End, Side
 from netassay.results.guarantee import Arithmetic, Guarantee
 from netassay.results.trace import Trace
@@ -243,6 +255,61 @@ def reach(model: LinearModel, center: Array, index: int, true_label: int, radius
     )
 
 
+def verified(
+    model: LinearModel,
+    center: Array,
+    index: int,
+    true_label: int,
+    radius: float = 0.02,
+    *,
+    guarantee: Guarantee = Guarantee.PROVED,
+    reason: str = "",
+) -> VerifyAnswer:
+    """The verdict on robustness in an L-infinity ball, exact for a linear model; ``reason`` makes one that holds unknown."""
+    label = model.label(center)
+    risk = Risk("robustness", f"min over j != {label} of (f_{label} - f_j)", "logits", "robustness")
+    outcome = Outcome.MEASURED if label == true_label else Outcome.MISCLASSIFIED
+    shared = common(model, center, index, true_label, Norm.LINF, risk, model.margin(center, label), outcome)
+    shared["region"] = replace(shared["region"], radius=radius)
+    if outcome is Outcome.MISCLASSIFIED:
+        return VerifyAnswer(
+            **shared, verdict=Verdict.UNKNOWN, reason="misclassified", bracket=Bracket(End.UPPER), witness=None, trace=Trace()
+        )
+    worst: dict[int, tuple[float, Array]] = {}
+    for j in sorted(set(range(len(model.bias))) - {label}):
+        slope = (model.weights[label] - model.weights[j]).reshape(center.shape)
+        corner = np.clip(center - radius * np.sign(slope), 0, 1)
+        point = np.where(
+            slope > 0, np.nextafter(corner.astype(np.float32), np.float32(1)), np.nextafter(corner.astype(np.float32), np.float32(0))
+        )
+        point = np.clip(point, 0, 1).astype(np.float64)
+        logits = model.logits(corner)
+        worst[j] = (float(logits[label] - logits[j]), point)
+    least = min(value for value, _ in worst.values())
+    point = min(worst.values(), key=lambda pair: pair[0])[1]
+    attained = model.margin(point, label)
+    violated = attained < 0
+    shown = witness(model, center, point, Norm.LINF, attained, RiskClass.ADVERSARIAL, claim=None if violated else True)
+    verdict = Verdict.VIOLATED if violated else Verdict.UNKNOWN if reason else Verdict.HOLDS
+    low = side(-1.0 if reason else least - 1e-9, guarantee, "linear bounds")
+    targets = tuple(
+        TargetResult(j, -value + 1e-9, Verdict.HOLDS if value > 0 else Verdict.VIOLATED, value > 1, 0.01)
+        for j, (value, _) in sorted(worst.items(), key=lambda item: item[1][0])
+    )
+    trace = Trace()
+    for i, share in enumerate((3.0, 2.0, 1.5, 1.0)):
+        trace.append(1 + 50 * i, 0.1 * i, None if violated else low.value - (share - 1), attained + (share - 1))
+    return VerifyAnswer(
+        **shared,
+        verdict=verdict,
+        reason="" if violated else reason,
+        bracket=Bracket(End.UPPER, None if violated else low, side(attained)),
+        witness=shown,
+        targets=() if reason else targets,
+        trace=trace,
+    )
+
+
 def digits() -> tuple[LinearModel, Array, NDArray[np.int64]]:
     data = load_digits()
     x = (data.images / 16).reshape(-1, 1, 8, 8)
@@ -275,3 +342,14 @@ def tabular_answers(count: int = 6, *, proved: float | None = 0.6) -> tuple[list
     chosen = [i for i in range(len(x)) if model.label(x[i]) == y[i]][:count]
     answers: list[Answer] = [robustness(model, x[i], i, int(y[i]), Norm.L2, proved=proved) for i in chosen]
     return [*answers, *(lipschitz(model, x[i], i, int(y[i])) for i in chosen)], names
+
+
+def verdicts(count: int = 8) -> list[VerifyAnswer]:
+    """Verdicts on digits: proofs, one by a solver, violations, one unknown, one misclassified."""
+    model, x, y = digits()
+    right = [i for i in range(len(x)) if model.label(x[i]) == y[i]][: count - 1]
+    wrong = next(i for i in range(len(x)) if model.label(x[i]) != y[i])
+    safe = [i for i in right if verified(model, x[i], i, int(y[i])).verdict is Verdict.HOLDS]
+    found = [verified(model, x[i], i, int(y[i])) for i in (*right, wrong)]
+    found.append(verified(model, x[safe[0]], safe[0], int(y[safe[0]]), guarantee=Guarantee.SOLVER))
+    return [*found, verified(model, x[safe[1]], safe[1], int(y[safe[1]]), reason="time-out")]

@@ -57,6 +57,9 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "images": write_report(
             sample_answers.image_answers(4), folder / "images", title="Digits", image_layout=(1, 8, 8), output_meaning="logits"
         ),
+        "verdicts": write_report(
+            sample_answers.verdicts(4), folder / "verdicts", title="Verdicts", image_layout=(1, 8, 8), output_meaning="logits"
+        ),
         "tabular": write_report(tabular, folder / "tabular", title="Records", feature_names=names, scale=[1.0], command="netassay " * 40),
         "hostile": write_report(tabular, folder / "hostile", title=odd, feature_names=[odd] * 30, label_names=[odd, odd], notes=[odd]),
     }
@@ -71,7 +74,7 @@ def visit(browser: Any, path: Path, width: int) -> list[str]:
     return [e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"]
 
 
-@pytest.mark.parametrize("name", ["images", "tabular", "hostile"])
+@pytest.mark.parametrize("name", ["images", "tabular", "verdicts", "hostile"])
 @pytest.mark.parametrize("width", [1280, 390])
 def test_the_page_stands_alone_and_fits(browser: Any, reports: dict[str, Path], name: str, width: int) -> None:
     browser.get_log("browser")
@@ -124,7 +127,7 @@ return found;
 """
 
 
-@pytest.mark.parametrize("name", ["images", "tabular"])
+@pytest.mark.parametrize("name", ["images", "tabular", "verdicts"])
 @pytest.mark.parametrize("width", [1280, 390])
 def test_no_text_overlaps_in_plots(browser: Any, reports: dict[str, Path], name: str, width: int) -> None:
     visit(browser, reports[name], width)

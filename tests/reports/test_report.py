@@ -288,7 +288,7 @@ def test_the_same_answers_give_the_same_bytes(tmp_path: Path) -> None:
         write_report(IMAGES, tmp_path / name, title="x", created=NOON, image_layout=(1, 8, 8))
     for name in ("report.html", "report.json"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
-    assert json.loads((tmp_path / "a" / "report.json").read_text())["schema"] == "netassay/assessment/1"
+    assert json.loads((tmp_path / "a" / "report.json").read_text())["schema"] == "netassay/assessment/2"
 
 
 def test_probabilities_follow_what_outputs_mean() -> None:

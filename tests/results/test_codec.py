@@ -112,7 +112,7 @@ PROVED = {"value": 0.0, "guarantee": "proved", "source": "x", "arithmetic": "rea
 @pytest.mark.parametrize(
     ("question", "change", "says"),
     [
-        ("radius", set_at("schema", value="netassay/answer/2"), "this version reads"),
+        ("radius", set_at("schema", value="netassay/answer/3"), "this version reads"),
         ("radius", set_at("uper", value=None), "uper"),
         ("radius", lambda d: d.pop("lower"), "lower"),
         ("radius", set_at("upper", "value", value=math.nan), "NaN"),

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from netassay._version import __version__
-from netassay.assessment.session import Session, Settings
 from netassay.models.network import Network
 from netassay.numerics.box import Box
 from netassay.results.answer import Outcome, Provenance, RegionSummary, Risk
 from netassay.specs.problem import Problem
+
+if TYPE_CHECKING:
+    from netassay.assessment.session import Session
+    from netassay.assessment.settings import Settings
 
 
 def common(

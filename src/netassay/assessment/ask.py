@@ -12,10 +12,13 @@ from numpy.typing import NDArray
 
 from netassay.assessment.answers import common
 from netassay.assessment.lipschitz import lipschitz
+from netassay.assessment.proved_sides import ProvedSides
+from netassay.assessment.proving import Prover
 from netassay.assessment.radius import radius
 from netassay.assessment.reach import reach
 from netassay.assessment.rounding import representable
-from netassay.assessment.session import Progress, Session, Settings
+from netassay.assessment.session import Session
+from netassay.assessment.settings import Progress, Settings
 from netassay.assessment.starts import Array, StartPoints, fitted
 from netassay.assessment.stopping import StopRule, Target, checked_target, target_text
 from netassay.checking.replay import Replayer, classify, require_repeatable
@@ -33,7 +36,13 @@ from netassay.results.guarantee import Guarantee
 from netassay.results.trace import Trace
 from netassay.specs.problem import Problem
 
-__all__ = ["Progress", "ask"]
+__all__ = ["SEARCHED", "Progress", "ask"]
+
+SEARCHING = 0.5
+"""Share of the seconds that the search may take where a prover follows."""
+
+SEARCHED = (Question.RADIUS, Question.LIPSCHITZ, Question.REACH)
+"""The questions that begin with a search; ``verify`` answers the other one."""
 
 LANES = 32
 """Points side by side per problem: as many problems share a batch as fill it with that."""
@@ -51,6 +60,8 @@ def ask(
     starts: Sequence[Array | None] | None = None,
     target: Target | None = None,
     stop: Callable[[Progress], bool] | None = None,
+    prover: str | None = None,
+    order: str = "none",
 ) -> list[Answer]:
     """Answers ``question`` for every problem; the points of all problems share the batches.
 
@@ -71,6 +82,9 @@ def ask(
             the region is moved to its nearest point.
         target: A problem whose confirmed attained side has reached this is searched no further; see ``stopping.Target``.
         stop: Asked after every batch: True ends the search of all problems. It is not marked as an interrupt.
+        prover: A verifier that proves the other sides once the search is done (half of the seconds, where they are limited, are kept
+            for it); None for none.
+        order: In which order it takes rival labels; see ``verify``.
     Raises:
         UsageError: For an unknown method, or a target of another form than the question's.
         DataError: If a start point does not fit the network, or lies outside the input domain.
@@ -78,7 +92,11 @@ def ask(
         RegionError: If the question does not fit the region.
         ModelError: If the network gives other outputs each time, so that nothing could be replayed.
     """
+    if question is Question.VERIFY:
+        raise UsageError("'verify' is no question for a search; ask it with 'netassay verify', or netassay.assessment.verify")
     budget = budget or Budget()
+    if question not in SEARCHED:
+        raise UsageError(f"'ask' answers {', '.join(SEARCHED)}; for a verdict call 'verify'")
     entry = method_entry(method)
     if not problems:
         return []
@@ -94,20 +112,46 @@ def ask(
     goal, rule = checked_target(question, target), None if stop is None else StopRule(stop)
     with deferred_interrupts() as interrupted:
         clock = Clock(budget.seconds)
-        settings = Settings(method, budget, seed, clock, progress, tolerance, budget, len(problems), 0, interrupted, goal, rule)
-        return _all(question, problems, settings, entry.build(), starts or [None] * len(problems))
+        share = budget if prover is None or budget.seconds is None else replace(budget, seconds=SEARCHING * budget.seconds)
+        own = clock if share is budget else Clock(share.seconds, clock.started)
+        settings = Settings(method, share, seed, own, progress, tolerance, budget, len(problems), 0, interrupted, goal, rule)
+        answers, asked = _all(question, problems, settings, entry.build(), starts or [None] * len(problems))
+        if prover is None or interrupted():
+            return answers
+        proving = Prover(prover, order=order, memory=budget.memory, interrupted=interrupted, seed=seed)
+        told = None if progress is None else lambda grown: progress(_standing(question, grown, settings, clock))
+        return ProvedSides(proving, Replayer(network), tolerance=tolerance, told=told).all(answers, asked, clock)
+
+
+def _standing(question: Question, answers: Sequence[Answer], settings: Settings, clock: Clock) -> Progress:
+    """Where things stand while sides are proved."""
+    lines = tuple((a.index, *_ends(a)) for a in answers)
+    done = sum(a.provenance.queries for a in answers)
+    return Progress(question, done, done, clock.elapsed, settings.asked.seconds, lines)
+
+
+def _ends(answer: Answer) -> tuple[float | None, float | None]:
+    if isinstance(answer, ReachAnswer):
+        sides = (answer.minimum.lower or answer.minimum.upper, answer.maximum.upper or answer.maximum.lower)
+    elif isinstance(answer, RadiusAnswer | LipschitzAnswer):
+        sides = (answer.bracket.lower, answer.bracket.upper)
+    else:
+        return None, None
+    low, high = (None if side is None else side.value for side in sides)
+    return low, high
 
 
 def _all(
     question: Question, problems: Sequence[Problem], settings: Settings, method: Method, starts: Sequence[Array | None]
-) -> list[Answer]:
+) -> tuple[list[Answer], list[Problem]]:
+    """The answers of the search, and the problems they are of, as they were searched."""
     network, budget = problems[0].network, settings.budget
     replayer = Replayer(network)
     rounded = [_representable(p) for p in problems]
     begun = [fitted(p, np.zeros((0, *network.input_shape)) if s is None else s) for p, s in zip(rounded, starts, strict=True)]
     require_repeatable(replayer, rounded[0].center)
     labels, answers = _screen(question, rounded, replayer, settings)
-    for group in _groups(rounded, [i for i in range(len(rounded)) if answers[i] is None], budget):
+    for group in groups(rounded, [i for i in range(len(rounded)) if answers[i] is None], budget):
         batch = [rounded[i] for i in group]
         share = _time_left(settings, len(group), sum(a is None for a in answers))
         found = _answer(question, batch, replayer, share, method, [labels[i] for i in group], [begun[i] for i in group])
@@ -116,7 +160,7 @@ def _all(
         settings = replace(settings, done=sum(a.provenance.queries for a in answers if a is not None))
         if any(a.provenance.interrupted for a in found) or (settings.stop is not None and settings.stop.said):
             break
-    return [a for a in answers if a is not None]
+    return [a for a in answers if a is not None], [p for p, a in zip(rounded, answers, strict=True) if a is not None]
 
 
 def _time_left(settings: Settings, batch: int, waiting: int) -> Settings:
@@ -237,7 +281,7 @@ def _risk_at_center(problem: Problem, replayer: Replayer, settings: Settings, sh
     return RadiusAnswer(**shared, bracket=bracket, witness=witness, trace=Trace())
 
 
-def _groups(problems: list[Problem], positions: list[int], budget: Budget) -> list[list[int]]:
+def groups(problems: list[Problem], positions: list[int], budget: Budget) -> list[list[int]]:
     """Batches of positions whose problems can share tensors and fit the memory limit together."""
     kinds: dict[tuple[object, ...], list[int]] = {}
     for i in positions:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from netassay.assessment.ask import ask
 from netassay.assessment.rounding import representable
-from netassay.assessment.session import Progress
+from netassay.assessment.settings import Progress
 from netassay.assessment.stopping import StopRule, Target
 from netassay.checking.replay import Replayer, classify
 from netassay.errors import InputError, NotFiniteError, PropertyError, RegionError, UsageError
@@ -118,13 +118,15 @@ def assess(
     starts: Mapping[int, Array] | None = None,
     target: Mapping[Question, Target] | None = None,
     stop: Callable[[Progress], bool] | None = None,
+    prover: str | None = None,
     **region: Any,
 ) -> list[Answer]:
     """Asks every question for every risk, norm and input; all inputs of one (question, risk, norm) share batches.
 
     ``radius`` is the ball that slopes and ranges are measured in, per norm; the search for a maximum safe radius
     looks in the whole domain where it is bounded. ``starts`` are points (w, *input_shape) of an input, by its index; ``target`` is that
-    of each question. After an interrupt, and once ``stop`` has said yes, the answers found so far come back.
+    of each question; ``prover`` proves the other sides, as for ``ask``.
+    After an interrupt, and once ``stop`` has said yes, the answers found so far come back.
     """
     answers: list[Answer] = []
     rule, goals, known = None if stop is None else StopRule(stop), target or {}, starts or {}
@@ -149,6 +151,7 @@ def assess(
                     starts=given,
                     target=goals.get(question),
                     stop=rule,
+                    prover=prover,
                 )
                 answers += found
                 if any(answer.provenance.interrupted for answer in found) or (rule is not None and rule.said):

@@ -13,7 +13,7 @@ from netassay.errors import UsageError
 from netassay.results.answer import Question
 
 if TYPE_CHECKING:
-    from netassay.assessment.session import Progress
+    from netassay.assessment.settings import Progress
 
 Target = float | tuple[float | None, float | None]
 """For RADIUS an upper bound that is small enough, for LIPSCHITZ a slope that is steep enough, for REACH the ends (low, high) of a range

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from netassay.assessment.ask import ask
-from netassay.assessment.session import Progress
+from netassay.assessment.settings import Progress
 from netassay.results.answer import Answer, Question
 from netassay.specs.problem import Problem
 

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from netassay.errors import ModelError, NotFiniteError
@@ -52,7 +51,7 @@ class Replayer:
 
     def __init__(self, network: Network) -> None:
         self.network = network
-        own = Engine(f"torch-{network.dtype}", Arithmetic(network.dtype), _torch_outputs(network))
+        own = _own(network)
         double = network if network.dtype == "float64" else network.in_float64()
         doubles = [] if double is None or double is network else [Engine("torch-float64", Arithmetic.FLOAT64, _torch_outputs(double))]
         originals = [Engine(name, _arithmetic(name), call) for name, call in network.originals().items()]
@@ -142,6 +141,14 @@ class Replayer:
         return ""
 
 
+def _own(network: Network) -> Engine:
+    """The network in its own dtype: by numpy where it offers that, by torch otherwise."""
+    plain = network.by_numpy()
+    if plain is not None:
+        return Engine(f"numpy-{network.dtype}", Arithmetic(network.dtype), plain)
+    return Engine(f"torch-{network.dtype}", Arithmetic(network.dtype), _torch_outputs(network))
+
+
 def _arithmetic(name: str) -> Arithmetic:
     """Engines are named ``engine-dtype``; anything else counts as unchecked."""
     dtype = name.rpartition("-")[2]
@@ -153,9 +160,10 @@ def _noise(dtype: str) -> float:
 
 
 def _torch_outputs(network: Network) -> Callable[[NDArray[np.floating]], Array]:
-    dtype = torch.float32 if network.dtype == "float32" else torch.float64
-
     def call(points: NDArray[np.floating]) -> Array:
+        import torch  # proofs on small networks do without it
+
+        dtype = torch.float32 if network.dtype == "float32" else torch.float64
         rows = torch.tensor(np.asarray(points), dtype=dtype, device=network.device)
         with torch.no_grad():
             outputs = torch.cat([network.outputs(rows[i : i + 1]) for i in range(len(rows))])

@@ -25,8 +25,9 @@ from netassay.cli.options import (
 )
 from netassay.cli.progress import progress
 from netassay.cli.regions import default_radius, region_arguments
-from netassay.cli.searching import budget, checked
+from netassay.cli.searching import budget, checked, prover
 from netassay.cli.starts import read_starts
+from netassay.errors import UsageError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -105,6 +106,7 @@ def assess(
             skipped=lambda i, why: notes.append(f"input {i} is left out of one risk: {why}"),
             starts=known,
             target=goals,
+            prover=prover(search_options),
             **region,
         )
     return deliver(
@@ -119,9 +121,9 @@ def assess(
 
 
 def _questions(texts: list[str] | None) -> list[Question]:
-    from netassay.results.answer import Question
-
-    return list(dict.fromkeys(parsing.choice(text, Question, "--question") for text in texts or ["radius", "lipschitz"]))
+    if "verify" in (texts or []):
+        raise UsageError("--question verify needs proofs, which 'netassay verify MODEL DATA --norm P --radius R' gives")
+    return list(dict.fromkeys(parsing.searched(text, "--question") for text in texts or ["radius", "lipschitz"]))
 
 
 def _starts(name: str | None, inputs: Inputs, notes: list[str]) -> dict[int, NDArray[np.float64]]:

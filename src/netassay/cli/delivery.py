@@ -15,6 +15,7 @@ from netassay.cli.inputs import Inputs
 from netassay.cli.options import OutputOptions
 from netassay.cli.reporting import report
 from netassay.cli.thresholds import say_missed, threshold_code
+from netassay.cli.verdicts import say_conclusion, verdict_code
 from netassay.numerics.interrupts import deferred_interrupts
 
 if TYPE_CHECKING:
@@ -36,11 +37,13 @@ def deliver(
     title: str,
     fail_under: float | None = None,
     scale: NDArray[np.float64] | None = None,
+    asked: int | None = None,
 ) -> ExitCode:
     """Stores, prints and reports the answers; gives the exit code that they call for.
 
     With ``single`` the document is that of the one answer, else that of an assessment (results and summary).
-    ``scale`` is the unit of each feature's changes, for the report.
+    ``scale`` is the unit of each feature's changes, for the report; ``asked`` is the number of verdicts asked for, some of which
+    may have no answer.
 
     Raises:
         OSError: If the answers cannot be stored; they are printed all the same.
@@ -48,49 +51,52 @@ def deliver(
     unstored: OSError | None = None
     with deferred_interrupts():  # what was found is stored whole, however often Ctrl-C is pressed
         try:
-            content, stored = _stored(answers, options, single)
+            content, stored = _stored(answers, options, single, asked)
         except OSError as error:
-            content, stored, unstored = _document(answers, None, single), None, error
+            content, stored, unstored = _document(answers, None, single, asked), None, error
     if options.json:
         print(json.dumps(content, indent=2, allow_nan=False))
     else:
         print_answers(answers, inputs, options, stored)
+        say_conclusion(answers, asked)
     if unstored is not None:
         raise OSError(unstored.errno, unstored.strerror, options.out) from unstored
     if options.report is not None and answers:
         told = report(answers, inputs, options.report, title=title, command=command_line(), scale=scale)
         print(f"report: {told}", file=sys.stderr if options.json else sys.stdout)
-    code = exit_code(answers, fail_under)
+    code = exit_code(answers, fail_under, asked)
     if fail_under is not None:
         say_missed(answers, fail_under)
     return code
 
 
-def _stored(answers: Sequence[Answer], options: OutputOptions, single: bool) -> tuple[dict[str, Any], Path]:
+def _stored(answers: Sequence[Answer], options: OutputOptions, single: bool, asked: int | None) -> tuple[dict[str, Any], Path]:
     """Writes witnesses and answers; gives the document and its file."""
     from netassay.results.codec import witness_paths, write_document
 
     folder = Path(options.out)
-    content = _document(answers, [witness_paths(folder, answer) for answer in answers], single)
+    content = _document(answers, [witness_paths(folder, answer) for answer in answers], single, asked)
     stored = folder / f"{'answer' if single else 'assessment'}.json"
     write_document(stored, content)
     return content, stored
 
 
-def _document(answers: Sequence[Answer], files: Sequence[dict[str, str]] | None, single: bool) -> dict[str, Any]:
+def _document(answers: Sequence[Answer], files: Sequence[dict[str, str]] | None, single: bool, asked: int | None) -> dict[str, Any]:
     """The answers as one document, which names the files of their witnesses."""
     from netassay.results.codec import assessment_document, document
 
     if single and len(answers) == 1:
         return document(answers[0], witness_files=files[0] if files else None)
-    return assessment_document(answers, witness_files=files, command=command_line(), created=now())
+    return assessment_document(answers, witness_files=files, command=command_line(), created=now(), asked=asked)
 
 
-def exit_code(answers: Sequence[Answer], fail_under: float | None) -> ExitCode:
-    """130 after an interrupt; else what ``--fail-under`` says; else 0, since everything asked was measured."""
+def exit_code(answers: Sequence[Answer], fail_under: float | None, asked: int | None = None) -> ExitCode:
+    """130 after an interrupt; else what verdicts (or their lack) and ``--fail-under`` say; else 0, since everything asked was measured."""
     if any(answer.provenance.interrupted for answer in answers):
         return ExitCode.INTERRUPTED
-    return ExitCode.OK if fail_under is None else worst(threshold_code(answer, fail_under) for answer in answers)
+    missed = [] if fail_under is None else [threshold_code(answer, fail_under) for answer in answers]
+    lacking = [ExitCode.UNKNOWN] if len(answers) < (asked or 0) else []
+    return worst([*missed, *lacking, *(verdict_code(answer) for answer in answers)])
 
 
 def print_answers(answers: Sequence[Answer], inputs: Inputs, options: OutputOptions, stored: Path | None) -> None:
@@ -109,9 +115,14 @@ def print_answers(answers: Sequence[Answer], inputs: Inputs, options: OutputOpti
 
 def _by_question(answers: Sequence[Answer]) -> dict[str, list[Answer]]:
     """The answers under the title of their question."""
-    from netassay.results.answer import LipschitzAnswer, RadiusAnswer, ReachAnswer
+    from netassay.results.answer import LipschitzAnswer, RadiusAnswer, ReachAnswer, VerifyAnswer
 
-    titles = {RadiusAnswer: "Maximum safe radius", LipschitzAnswer: "Sensitivity (Lipschitz)", ReachAnswer: "Range reached"}
+    titles = {
+        RadiusAnswer: "Maximum safe radius",
+        LipschitzAnswer: "Sensitivity (Lipschitz)",
+        ReachAnswer: "Range reached",
+        VerifyAnswer: "Verification",
+    }
     groups: dict[str, list[Answer]] = {}
     for answer in answers:
         title = next(name for kind, name in titles.items() if isinstance(answer, kind))

@@ -55,7 +55,7 @@ def demo(
             risks=[parse_risk(text) for text in RISKS],
             norms=list(radii),
             radius=radii,
-            questions=tuple(Question),
+            questions=(Question.RADIUS, Question.LIPSCHITZ, Question.REACH),
             budget=Budget(queries=queries),
             seed=seed,
             progress=callback,

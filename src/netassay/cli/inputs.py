@@ -47,6 +47,18 @@ def load_model(reference: str, options: ModelOptions, input_shape: tuple[int, ..
     )
 
 
+def load_specified(reference: str, options: ModelOptions) -> Network:
+    """The network that a specification is about: its raw outputs, a final softmax included; without torch where that suffices."""
+    plain = replace(options, trust=False) == ModelOptions(domain=options.domain)
+    if plain and reference.lower().endswith(".onnx"):
+        from netassay.assessment.light import light_network
+
+        network = light_network(reference)
+        if network is not None:
+            return network
+    return load_model(reference, options if options.outputs is not None else replace(options, outputs="values"))
+
+
 def load_inputs(model: str, data: str, options: ModelOptions, *, limit: int | None = None, index: int | None = None) -> Inputs:
     """Reads both, and settles the domain: ``--domain`` if given, else what model and data say together."""
     from netassay.specs.datasets import load_data
@@ -63,6 +75,16 @@ def load_inputs(model: str, data: str, options: ModelOptions, *, limit: int | No
     if not network.domain.bounded:
         said.append("the input domain is not bounded, so a witness may be no valid input; give --domain LO,HI if inputs are limited")
     return Inputs(network, dataset, tuple(dict.fromkeys(said)))
+
+
+def without_data(network: Network) -> Inputs:
+    """For regions that lie around no input of a data set."""
+    import numpy as np
+
+    from netassay.specs.datasets import Dataset
+
+    nothing = Dataset(inputs=np.zeros((0, *network.input_shape)), labels=None, domain=None, indices=np.zeros(0, dtype=np.int64))
+    return Inputs(network, nothing, network.notes)
 
 
 def _shape_of(data: str) -> tuple[int, ...] | None:

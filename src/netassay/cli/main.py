@@ -17,6 +17,7 @@ from netassay.cli.methods import methods
 from netassay.cli.radius import radius
 from netassay.cli.reach import reach
 from netassay.cli.schema import schema
+from netassay.cli.verify import verify
 
 app = typer.Typer(
     name="netassay",
@@ -27,7 +28,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for _function in (assess, radius, lipschitz, reach, methods, doctor, demo, schema):
+for _function in (assess, radius, lipschitz, reach, verify, methods, doctor, demo, schema):
     app.command(_function.__name__)(command(_function))
 
 

@@ -1,4 +1,4 @@
-"""``netassay methods``: what there is to search with, and the risks that can be asked about."""
+"""``netassay methods``: what there is to search and to prove with, and the risks that can be asked about."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ Rows = list[dict[str, str | list[str]]]
 
 
 def methods(json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False) -> ExitCode:
-    """Lists the search methods and the risks: what each needs or means, and where it is defined."""
-    found = {"methods": _methods(), "risks": _risks()}
+    """Lists the search methods, the verifiers and the risks: what each needs or means, and where it is defined."""
+    found = {"methods": _methods(), "verifiers": _verifiers(), "risks": _risks()}
     if json:
         print(json_text.dumps(found, indent=2))
     else:
@@ -36,6 +36,22 @@ def _methods() -> Rows:
             "description": entry.description,
         }
         for entry in METHODS.values()
+    ]
+
+
+def _verifiers() -> Rows:
+    from netassay.verifiers.registry import VERIFIERS
+
+    return [
+        {
+            "name": entry.name,
+            "claims": entry.claims,
+            "complete": "yes" if entry.complete else "no",
+            "serves": entry.serves,
+            "paper": entry.paper,
+            "description": entry.description,
+        }
+        for entry in VERIFIERS.values()
     ]
 
 

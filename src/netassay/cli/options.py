@@ -78,6 +78,14 @@ class SearchOptions:
     )
     memory: Annotated[str, typer.Option(help="Memory for a batch, e.g. 512MiB or 2GiB.", rich_help_panel="Search")] = "2GiB"
     seed: Annotated[int, typer.Option(help="Same seed and query budget, same answer.", rich_help_panel="Search")] = 0
+    prover: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="Verifier that proves the other sides afterwards, or 'none'; 'netassay methods' lists them.",
+            rich_help_panel="Search",
+        ),
+    ] = "auto"
     start: Annotated[
         str | None,
         typer.Option(

@@ -101,16 +101,24 @@ def target(text: str | None, question: Question) -> Target | None:
     return checked_target(question, (ends[0], ends[1]))
 
 
-def targets(texts: Sequence[str] | None, questions: Sequence[Question]) -> dict[Question, Target]:
-    """The target of each question, from ``radius=0.1``; of the only one, from ``0.1``."""
+def searched(text: str, option: str) -> Question:
+    """A question that a search answers; verdicts have a command of their own."""
     from netassay.results.answer import Question
 
+    known = [str(question) for question in Question if question is not Question.VERIFY]
+    if text not in known:
+        raise unknown_name(f"{option} value", text, known)
+    return Question(text)
+
+
+def targets(texts: Sequence[str] | None, questions: Sequence[Question]) -> dict[Question, Target]:
+    """The target of each question, from ``radius=0.1``; of the only one, from ``0.1``."""
     found: dict[Question, Target] = {}
     for text in texts or []:
         name, _, value = text.rpartition("=")
         if not name and len(questions) != 1:
             raise UsageError(f"--target needs QUESTION=V where several are asked, as in radius=0.1; got {text!r}")
-        question = choice(name, Question, "--target") if name else questions[0]
+        question = searched(name, "--target") if name else questions[0]
         if question not in questions:
             raise UsageError(f"--target names {question}, but --question asks for {', '.join(map(str, questions))} only")
         goal = target(value, question)

@@ -10,7 +10,7 @@ import typer
 from netassay.cli import parsing
 from netassay.cli.delivery import deliver
 from netassay.cli.exit_codes import ExitCode
-from netassay.cli.inputs import Inputs, load_inputs, load_model
+from netassay.cli.inputs import Inputs, load_inputs, load_model, without_data
 from netassay.cli.options import (
     IndexOption,
     LimitOption,
@@ -113,10 +113,7 @@ def _check_form(data: str | None, lower: str | None, upper: str | None, output: 
 
 
 def _over_box(model: str, options: ModelOptions, lower: str, upper: str, output: int | None) -> tuple[Inputs, list[Problem]]:
-    import numpy as np
-
     from netassay.numerics.box import Box
-    from netassay.specs.datasets import Dataset
     from netassay.specs.problem import Problem
 
     network = load_model(model, options)
@@ -125,8 +122,7 @@ def _over_box(model: str, options: ModelOptions, lower: str, upper: str, output:
     corners = (parsing.corner(text, network.input_shape, option) for text, option in ((lower, "--lower"), (upper, "--upper")))
     box = Box(*corners)
     _check_within(box, network.domain)
-    nothing = Dataset(inputs=np.zeros((0, *network.input_shape)), labels=None, domain=None, indices=np.zeros(0, dtype=np.int64))
-    return Inputs(network, nothing, network.notes), [Problem(network, box, _output(network, output))]
+    return without_data(network), [Problem(network, box, _output(network, output))]
 
 
 def _output(network: Network, wanted: int | None) -> Output:

@@ -13,7 +13,7 @@ from netassay.cli.exit_codes import ExitCode
 def schema(
     json: Annotated[bool, typer.Option("--json", help="Accepted for uniformity: the schema is JSON anyway.")] = False,  # noqa: ARG001
 ) -> ExitCode:
-    """Prints the JSON Schema of answers: what assess, radius, lipschitz, reach and demo print with --json."""
+    """Prints the JSON Schema of answers: what assess, radius, lipschitz, reach, verify and demo print with --json."""
     from netassay.results.schema import json_schema
 
     print(json_text.dumps(json_schema(), indent=2))

@@ -36,12 +36,20 @@ def checked(options: SearchOptions, output: OutputOptions) -> None:
     from netassay.falsifiers.registry import method_entry
 
     method_entry(options.method)
+    prover(options)
     budget(options)
     if not 0 <= options.seed < 2**63:
         raise UsageError(f"--seed must be from 0 to 2^63 - 1; got {options.seed}")
     for option, name in (("--out", output.out), ("--report", output.report)):
         if name is not None:
             folder(option, name)
+
+
+def prover(options: SearchOptions) -> str | None:
+    """The verifier for the proved sides; None for none."""
+    from netassay.verifiers.registry import verifier_entry
+
+    return None if options.prover == "none" else verifier_entry(options.prover).name
 
 
 def folder(option: str, name: str) -> Path:
@@ -80,4 +88,5 @@ def search(
             tolerance=tolerance,
             starts=[known.get(p.index) for p in problems],
             target=target,
+            prover=prover(options),
         )

@@ -105,6 +105,10 @@ class Network(ABC):
         """
         return {}
 
+    def by_numpy(self) -> Callable[[NDArray[np.floating]], NDArray[np.float64]] | None:
+        """An evaluator in ``dtype`` that needs no torch, of the form of ``originals``, for a network that has one."""
+        return None
+
     def scores(self, inputs: Tensor, scale: Scale) -> Tensor:
         """Scores (batch, labels) on ``scale``, higher wins; raw outputs for Scale.OUTPUTS."""
         scored: Tensor = self.convention.scores(self.outputs(inputs), scale)

@@ -171,6 +171,17 @@ class ReduceMax(Operator):
 
 
 @dataclass(frozen=True, eq=False)
+class LogSumExp(Operator):
+    """log(sum(exp(x))) over ``axes``, which stay with length 1 where ``keep``."""
+
+    axes: Shape
+    keep: bool = False
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        return reduced(shapes[0], self.axes, self.keep)
+
+
+@dataclass(frozen=True, eq=False)
 class _Pairwise(Operator):
     """A function of two tensors, entry by entry, broadcast over the sample's axes."""
 

@@ -160,6 +160,7 @@ EVALUATORS: dict[type[Operator], Evaluator] = {
     nl.LogSoftmax: lambda o, _, x: torch.log_softmax(x[0], dim=o.axis + 1),
     nl.MaxPool: _max_pool,
     nl.ReduceMax: lambda o, _, x: x[0].amax(dim=[a + 1 for a in o.axes], keepdim=o.keep),
+    nl.LogSumExp: lambda o, _, x: torch.logsumexp(x[0], dim=[a + 1 for a in o.axes], keepdim=o.keep),
     nl.Mul: _pairwise(torch.mul),
     nl.Div: _pairwise(torch.div),
     nl.Maximum: _pairwise(torch.maximum),

@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 
 from netassay.numerics.norms import Norm
 from netassay.reports import images, plots
-from netassay.reports.figures import count, figure, upper
+from netassay.reports.figures import count, duration, figure, upper
 from netassay.reports.images import Difference, Picture
 from netassay.reports.presentation import Presentation, probabilities
-from netassay.reports.sentences import brackets
-from netassay.reports.text import label_name
-from netassay.reports.wording import OUTCOMES, norm_name, printable
-from netassay.results.answer import Answer, LipschitzAnswer, RadiusAnswer, ReachAnswer
+from netassay.reports.text import label_name, outcome_cell, place, verdict_cell
+from netassay.reports.wording import BADGES, norm_name, printable
+from netassay.results.answer import Answer, LipschitzAnswer, RadiusAnswer, ReachAnswer, TargetResult, Verdict, VerifyAnswer
+from netassay.results.bracket import Bracket
+from netassay.results.guarantee import Guarantee
 from netassay.results.summary import shows
 from netassay.results.trace import Trace
 from netassay.results.witness import Witness
@@ -86,36 +87,54 @@ class Point:
 
 
 @dataclass(frozen=True, slots=True)
+class Rival:
+    """One rival label of a verification that was split by labels."""
+
+    label: str
+    lead: str
+    end: str
+    time: str
+
+
+@dataclass(frozen=True, slots=True)
 class Card:
-    """All there is to see of one answer."""
+    """All there is to see of one answer; ``verdict`` is empty for questions that have none."""
 
     heading: str
     outcome: str
+    verdict: str
     points: tuple[Point, ...]
+    rivals: tuple[Rival, ...]
     frames: tuple[Frame, ...]
     trace: Markup | None
     trace_caption: str
 
 
 def card(answer: Answer, show: Presentation, files: Mapping[str, str]) -> Card:
-    """The card of one answer with at least one witness.
+    """The card of one answer that ``tells`` something.
 
     Args:
         answer: The answer.
         show: How to show it.
         files: Path of each stored witness, by its sha256.
     """
-    named = "Region" if answer.index is None else f"Input {answer.index}"
     label = label_name(answer.label, show.label_names)
     trace, caption = _trace(answer)
     return Card(
-        heading=named + (f", decided {label}" if label else ""),
-        outcome=OUTCOMES[answer.outcome],
+        heading=place(answer) + (f", decided {label}" if label else ""),
+        outcome=outcome_cell(answer),
+        verdict=verdict_cell(answer),
         points=tuple(_point(answer, w, heading, show, files) for heading, w in shown_witnesses(answer)),
+        rivals=tuple(_rival(answer, t, show) for t in answer.targets) if isinstance(answer, VerifyAnswer) else (),
         frames=_frames(answer, show),
         trace=trace,
         trace_caption=caption,
     )
+
+
+def tells(answer: Answer) -> bool:
+    """Whether an answer has more to show than its row in the table."""
+    return bool(shown_witnesses(answer)) or (isinstance(answer, VerifyAnswer) and bool(answer.targets))
 
 
 def shown_witnesses(answer: Answer) -> list[tuple[str, Witness]]:
@@ -128,7 +147,19 @@ def shown_witnesses(answer: Answer) -> list[tuple[str, Witness]]:
         found = [("Steepest slope", answer.witness), ("Steepest fall", None if same else answer.falling_witness)]
     elif isinstance(answer, ReachAnswer):
         found = [("Smallest value reached", answer.minimum_witness), ("Largest value reached", answer.maximum_witness)]
+    elif isinstance(answer, VerifyAnswer):
+        found = [("Violation" if answer.verdict is Verdict.VIOLATED else "Smallest value reached, no violation", answer.witness)]
     return [(heading, w) for heading, w in found if w is not None and shows(w)]
+
+
+def _rival(answer: VerifyAnswer, target: TargetResult, show: Presentation) -> Rival:
+    end = str(target.verdict)
+    if target.discarded:
+        end += ", by the first bounds"
+    elif target.verdict is Verdict.HOLDS and (known := target.guarantee or answer.guarantee) is not Guarantee.PROVED:
+        end += f" ({'not rated' if known in (None, Guarantee.ATTAINED) else BADGES[known]})"
+    lead = "" if target.upper is None else upper(target.upper)
+    return Rival(label_name(target.label, show.label_names), lead, end, duration(target.seconds))
 
 
 def _point(answer: Answer, witness: Witness, heading: str, show: Presentation, files: Mapping[str, str]) -> Point:
@@ -168,10 +199,15 @@ def _facts(answer: Answer, witness: Witness, show: Presentation) -> tuple[tuple[
         (f"Distance ({norm_name(answer.region.norm)})", _distance(witness.distance, answer)) if witness.distance is not None else None,
         ("s at the input", figure(answer.center_value)),
         ("s at the witness", figure(witness.value)),
-        ("Kind of risk", str(witness.risk).replace("-", " ")) if isinstance(answer, RadiusAnswer) else None,
+        ("Kind of risk", str(witness.risk).replace("-", " ")) if _violates(answer) else None,
         ("Replay", f"{verdict} ({', '.join(sorted(witness.replay.values))})"),
     ]
     return tuple(p for p in pairs if p is not None)
+
+
+def _violates(answer: Answer) -> bool:
+    """Whether the witness is one of a violation, whose kind matters."""
+    return isinstance(answer, RadiusAnswer) or (isinstance(answer, VerifyAnswer) and answer.verdict is Verdict.VIOLATED)
 
 
 def _distance(distance: float, answer: Answer) -> str:
@@ -252,17 +288,23 @@ def _frames(answer: Answer, show: Presentation) -> tuple[Frame, ...]:
 
 def _trace(answer: Answer) -> tuple[Markup | None, str]:
     """The anytime trace of the answer's quantity."""
-    traces: list[Trace] = []
+    drawn: list[tuple[Trace, Bracket]] = []
     title, caption = "", ""
     if isinstance(answer, RadiusAnswer):
-        traces, title = [answer.trace], "radius, upper side"
+        drawn, title = [(answer.trace, answer.bracket)], "radius, upper side"
         caption = "Nearest violation found so far, against the queries spent. Only the last point is shown as a witness."
     elif isinstance(answer, LipschitzAnswer):
-        traces, title = [answer.trace], "Q, lower side"
+        drawn, title = [(answer.trace, answer.bracket)], "Q, lower side"
         caption = "Steepest slope found so far, against the queries spent."
     elif isinstance(answer, ReachAnswer):
-        traces, title = [answer.minimum_trace, answer.maximum_trace], "values reached"
+        drawn, title = [(answer.minimum_trace, answer.minimum), (answer.maximum_trace, answer.maximum)], "values reached"
         caption = "Smallest and largest value reached so far, against the queries spent."
-    proved = any(p.lower is not None and p.upper is not None for t in traces for p in t)
-    title = "both sides" if proved and len(brackets(answer)) == 1 else title
-    return plots.trace_plot(traces, value_title=title, label=f"{caption} Input {answer.index}."), caption
+    elif isinstance(answer, VerifyAnswer):
+        drawn, title = [(answer.trace, answer.bracket)], "min s, upper side"
+        caption = "Smallest value of s reached so far, against the queries spent."
+    traces, brackets = [t for t, _ in drawn], [b for _, b in drawn]
+    if any(p.lower is not None and p.upper is not None for t in traces for p in t):
+        title = "both sides"
+        proved = any(s is not None and s.guarantee is Guarantee.PROVED for b in brackets for s in (b.lower, b.upper))
+        caption += " Green: what was proved so far." if proved else ""
+    return plots.trace_plot(traces, value_title=title, label=f"{caption} {place(answer)}.", brackets=brackets), caption

@@ -20,7 +20,7 @@ from netassay.reports.tables import Grid
 from netassay.reports.text import Labels
 from netassay.reports.view import Group, group_view, overview
 from netassay.reports.wording import GLOSSARY, inputs, printable
-from netassay.results.answer import Answer, Provenance, Question
+from netassay.results.answer import Answer, Provenance, Question, VerifyAnswer
 from netassay.results.codec import assessment_document, witness_paths, write_document
 from netassay.results.summary import GroupSummary, grouped, summarise_group
 from netassay.results.witness_files import write_atomically
@@ -161,7 +161,7 @@ def _page(answers: Sequence[Answer], files: Sequence[Mapping[str, str]], show: P
         title=printable(show.title),
         subtitle=f"{printable(first.model)}: {inputs(_distinct_inputs(answers))}, {len(answers)} answers",
         created=when.strftime("%Y-%m-%d %H:%M %Z").strip(),
-        proof=proof_sentence(answers, asked=show.proof_asked),
+        proof=proof_sentence(answers, asked=show.proof_asked or any(isinstance(a, VerifyAnswer) for a in answers)),
         overview=overview(summaries, idents),
         sections=tuple(Section(n, *SECTIONS[n], tuple(groups)) for n, groups in sections.items() if groups),
         provenance=tuple(_provenance(answers)),

@@ -29,7 +29,9 @@ class BracketRow:
     open_ended: bool = False
 
 
-def bracket_plot(rows: Sequence[BracketRow], *, title: str, ident: str, label: str, from_zero: bool) -> Markup | None:
+def bracket_plot(
+    rows: Sequence[BracketRow], *, title: str, ident: str, label: str, from_zero: bool, limit: float | None = None
+) -> Markup | None:
     """Known ends as solid marks; towards an end that nobody has proved, the bar fades out.
 
     Args:
@@ -38,6 +40,7 @@ def bracket_plot(rows: Sequence[BracketRow], *, title: str, ident: str, label: s
         ident: Unique in the page; gradients are named after it.
         label: What a screen reader says.
         from_zero: Whether the quantity cannot be negative, so that the axis starts at 0.
+        limit: A value that decides, drawn as an upright line.
     Returns:
         None if no finite value is known.
     """
@@ -45,8 +48,9 @@ def bracket_plot(rows: Sequence[BracketRow], *, title: str, ident: str, label: s
     if not values:
         return None
     height = TOP + ROW * len(rows) + BOTTOM
-    axis = _value_axis(values, from_zero=from_zero)
+    axis = _value_axis(values if limit is None else [*values, limit], from_zero=from_zero)
     parts = [_fades(ident), *svg.horizontal_axis(axis, height - BOTTOM, TOP, title)]
+    parts += [] if limit is None else [svg.line(axis.at(limit), TOP, axis.at(limit), height - BOTTOM, "limit")]
     for i, row in enumerate(rows):
         y = TOP + ROW * (i + 0.5)
         parts.append(svg.text(LEFT - 8, y + 4, row.label, kind="row", anchor="end"))
@@ -131,12 +135,14 @@ def survival_plot(summary: RadiusSummary, *, title: str, label: str) -> Markup |
 TRACE_WIDTH, TRACE_HEIGHT = 340, 170
 
 
-def trace_plot(traces: Sequence[Trace], *, value_title: str, label: str) -> Markup | None:
+def trace_plot(traces: Sequence[Trace], *, value_title: str, label: str, brackets: Sequence[Bracket] = ()) -> Markup | None:
     """The best sides against the queries spent; a side that no trace point knows is left out.
 
+    ``brackets`` are what the traces ended with, one each; they say how each side is known. Without them all count as attained.
     None if nothing was known before the end, so that there is no way to draw.
     """
-    series = [s for trace in traces for s in _series(trace)]
+    ended: list[Bracket | None] = list(brackets) or [None] * len(traces)
+    series = [s for trace, bracket in zip(traces, ended, strict=True) for s in _series(trace, bracket)]
     if not series or max(len(points) for _, points in series) < 2:
         return None
     queries = [q for _, points in series for q, _ in points]
@@ -155,7 +161,13 @@ def trace_plot(traces: Sequence[Trace], *, value_title: str, label: str) -> Mark
     return svg.drawing(TRACE_WIDTH, TRACE_HEIGHT, label, parts, kind="trace")
 
 
-def _series(trace: Trace) -> list[tuple[str, list[tuple[float, float]]]]:
+def _series(trace: Trace, bracket: Bracket | None) -> list[tuple[str, list[tuple[float, float]]]]:
+    """The known sides as points, each with the names of its end and, unless it is attained, of its guarantee."""
     lower = [(float(p.queries), p.lower) for p in trace if p.lower is not None and math.isfinite(p.lower)]
     upper = [(float(p.queries), p.upper) for p in trace if p.upper is not None and math.isfinite(p.upper)]
-    return [(kind, points) for kind, points in (("lower", lower), ("upper", upper)) if points]
+    found = []
+    for end, points in ((End.LOWER, lower), (End.UPPER, upper)):
+        side = None if bracket is None else bracket.side(end)
+        known = "" if side is None or side.guarantee is Guarantee.ATTAINED else f" {side.guarantee}"
+        found += [(f"{end}{known}", points)] if points else []
+    return found

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from netassay.numerics.norms import Norm
 from netassay.reports.figures import estimate, lower, upper
-from netassay.reports.wording import inputs, norm_name
-from netassay.results.answer import Answer, LipschitzAnswer, Outcome, Question, RadiusAnswer, ReachAnswer
-from netassay.results.bracket import Bracket
+from netassay.reports.text import safe_throughout
+from netassay.reports.wording import inputs, norm_name, printable, regions
+from netassay.results.answer import Answer, LipschitzAnswer, Outcome, Question, RadiusAnswer, ReachAnswer, VerifyAnswer
+from netassay.results.bracket import Bracket, Side
 from netassay.results.guarantee import Guarantee
-from netassay.results.summary import GroupSummary, RadiusSummary, shows, witness_distance
+from netassay.results.summary import GroupSummary, RadiusSummary, SlopeSummary, shows, witness_distance
 
 
 def verdicts(members: Sequence[Answer], group: GroupSummary) -> list[str]:
     """What a reader in a hurry needs to know about one group."""
-    about = {Question.RADIUS: _radius, Question.LIPSCHITZ: _slope, Question.REACH: _range}[group.question]
+    about = {Question.RADIUS: _radius, Question.LIPSCHITZ: _slope, Question.REACH: _range, Question.VERIFY: _verified}[group.question]
     return [s for s in (*about(members, group), *_apart(group)) if s]
 
 
@@ -26,17 +28,17 @@ def _radius(members: Sequence[Answer], group: GroupSummary) -> list[str]:
     if figures is None or figures.counted == 0:
         return ["No input was searched."]
     if not found:
-        return [
-            f"No violation was found for {_of(figures.counted, figures.counted)}. This does not show that there is none.",
-            _proved(figures, group.norm),
-        ]
+        whole = sum(safe_throughout(a) for a in radii)
+        silent = "" if whole == figures.counted else " This does not show that there is none."
+        return [f"No violation was found for {_of(figures.counted, figures.counted)}.{silent}", _proved(figures, group.norm), _whole(whole)]
     nearest, where = min(found, key=lambda pair: pair[0])
     farthest = max(d for d, _ in found)
     first = (
         f"For {_of(len(found), figures.counted)} a violation was found within {_distance(farthest, group.norm)}; "
         f"the nearest {_at(nearest, group.norm)}{_named(where)}."
     )
-    return [first, _at_center(group), _unfound(figures), _proved(figures, group.norm)]
+    whole = sum(safe_throughout(a) for a in radii)
+    return [first, _at_center(group), _unfound(figures.censored - whole), _proved(figures, group.norm), _whole(whole)]
 
 
 def _of(part: int, whole: int) -> str:
@@ -66,10 +68,12 @@ def _at_center(group: GroupSummary) -> str:
     return f"{number} of these {'violates' if number == 1 else 'violate'} the property without any change." if number else ""
 
 
-def _unfound(figures: RadiusSummary) -> str:
-    if not figures.censored:
-        return ""
-    return f"For {inputs(figures.censored)} the search found none, which does not show that there is none."
+def _unfound(number: int) -> str:
+    return f"For {inputs(number)} the search found none, which does not show that there is none." if number else ""
+
+
+def _whole(number: int) -> str:
+    return f"For {inputs(number)} it is proved that there is no violation within the whole radius that was asked about." if number else ""
 
 
 def _proved(figures: RadiusSummary, norm: Norm | None) -> str:
@@ -96,7 +100,16 @@ def _slope(members: Sequence[Answer], group: GroupSummary) -> list[str]:
         if smallest is None
         else f"The smallest Theorem 1 radius estimated from these slopes is d\u2032 \u2264 {estimate(smallest)}; it is no proof of safety."
     )
-    return [first, second]
+    return [first, second, *_proved_slope(group.slope)]
+
+
+def _proved_slope(figures: SlopeSummary) -> list[str]:
+    """What proofs say of Q and of Theorem 1's radius, over all inputs."""
+    steepest, radius = figures.largest.upper, figures.smallest_d_prime.lower
+    return [
+        "" if steepest is None else f"It is proved that no slope exceeds Q \u2264 {upper(steepest)}.",
+        "" if radius is None else f"By Theorem 1 every change within d\u2032 \u2265 {lower(radius)} of any of these inputs is proved safe.",
+    ]
 
 
 def _range(members: Sequence[Answer], group: GroupSummary) -> list[str]:
@@ -105,8 +118,41 @@ def _range(members: Sequence[Answer], group: GroupSummary) -> list[str]:
         return ["No value was reached."]
     low, high = group.range.minimum.upper, group.range.maximum.lower
     ends = [f"as low as {upper(low)}" if low is not None else "", f"as high as {lower(high)}" if high is not None else ""]
-    closed = group.range.minimum.lower is not None and group.range.maximum.upper is not None
-    return [f"Values {' and '.join(e for e in ends if e)} were reached{'' if closed else '; the true range may be wider'}."]
+    floor, ceiling = group.range.minimum.lower, group.range.maximum.upper
+    bounds = [f"below {lower(floor)}" if floor is not None else "", f"above {upper(ceiling)}" if ceiling is not None else ""]
+    proved = " or ".join(b for b in bounds if b)
+    open_ended = floor is None or ceiling is None
+    return [
+        f"Values {' and '.join(e for e in ends if e)} were reached{'; the true range may be wider' if open_ended else ''}.",
+        f"It is proved that no value lies {proved}." if proved else "",
+    ]
+
+
+def _verified(members: Sequence[Answer], group: GroupSummary) -> list[str]:
+    if group.verify is None or group.verify.counted == 0:
+        return ["No input was verified."]
+    found, whole = group.verify.verdicts, group.verify.counted
+    counted = regions if any(a.index is None or a.region.norm is None for a in members) else inputs
+    of = f"of {counted(whole)}"
+    worst = min((a for a in members if isinstance(a, VerifyAnswer) and shows(a.witness)), key=_least, default=None)
+    where = _named(worst) if worst is not None and found.violated else ""
+    low = group.verify.least.lower
+    reasons = ", ".join(f"{printable(reason)} ({number})" for reason, number in group.verify.reasons.items())
+    floor = f"; s is at least {lower(low)} everywhere" if low is not None and low >= 0 and found.holds == whole else ""
+    return [
+        f"For {found.holds} {of} it is proved that the property holds in the whole region{floor}." if found.holds else "",
+        f"For {found.holds_solver} {of} a solver says that it holds; its rounding was not bounded, so this is no proof."
+        if found.holds_solver
+        else "",
+        f"For {found.violated} {of} it is violated, as a replayed witness shows; the least s is {upper(_least(worst))}{where}."
+        if found.violated and worst is not None
+        else "",
+        f"For {found.unknown} {of} it is not known whether it holds: {reasons}." if found.unknown else "",
+    ]
+
+
+def _least(answer: VerifyAnswer) -> float:
+    return math.inf if answer.witness is None else answer.witness.value
 
 
 def _apart(group: GroupSummary) -> list[str]:
@@ -123,11 +169,20 @@ def _apart(group: GroupSummary) -> list[str]:
 
 def proof_sentence(answers: Sequence[Answer], *, asked: bool) -> str:
     """How much of all this is proved, said plainly."""
-    proved = sum(any(s is not None and s.guarantee is Guarantee.PROVED for b in brackets(a) for s in (b.lower, b.upper)) for a in answers)
+    proved = sum(any(s is not None and s.guarantee is Guarantee.PROVED for s in _sides(a)) for a in answers)
     if not proved:
         reason = "the proofs that were asked for did not succeed" if asked else "this was a search, which does not prove"
         return f"No side of these brackets is proved: {reason}. A search that finds nothing is no evidence of safety."
-    return f"{proved} of {len(answers)} answers have a proved side; all other numbers are attained by a replayed input or are estimates."
+    return (
+        f"{proved} of {len(answers)} answers have a proved side; all other numbers are attained by a replayed input, "
+        "or are marked as estimates or as a solver's word."
+    )
+
+
+def _sides(answer: Answer) -> list[Side | None]:
+    """All sides of an answer, Theorem 1's radius among them."""
+    found = [side for b in brackets(answer) for side in (b.lower, b.upper)]
+    return [*found, answer.d_prime_lower] if isinstance(answer, LipschitzAnswer) else found
 
 
 def brackets(answer: Answer) -> list[Bracket]:
@@ -136,4 +191,4 @@ def brackets(answer: Answer) -> list[Bracket]:
         return [answer.minimum, answer.maximum]
     if isinstance(answer, LipschitzAnswer):
         return [answer.bracket, answer.falling]
-    return [answer.bracket] if isinstance(answer, RadiusAnswer) else []
+    return [answer.bracket] if isinstance(answer, RadiusAnswer | VerifyAnswer) else []

@@ -10,8 +10,8 @@ from netassay.reports import text
 from netassay.reports.cards import shown_witnesses
 from netassay.reports.figures import aligned, count, figure, percent, setting
 from netassay.reports.presentation import Presentation
-from netassay.reports.wording import BADGES, QUESTIONS, title_of
-from netassay.results.answer import Answer, LipschitzAnswer, Outcome, Question, RadiusAnswer, ReachAnswer
+from netassay.reports.wording import BADGES, QUESTIONS, printable, title_of
+from netassay.results.answer import Answer, LipschitzAnswer, Outcome, Question, RadiusAnswer, ReachAnswer, VerifyAnswer
 from netassay.results.bracket import End, Side
 from netassay.results.guarantee import Guarantee
 from netassay.results.summary import GroupSummary
@@ -77,7 +77,12 @@ def _share_column(header: str, parts: Sequence[int], whole: int) -> Column:
 
 def answers_table(ordered: Sequence[Answer], group: GroupSummary, show: Presentation, files: Files) -> Grid:
     """One row per answer of a group, with every side and its guarantee; columns without entries are left out."""
-    own = {Question.RADIUS: _radius_columns, Question.LIPSCHITZ: _slope_columns, Question.REACH: _range_columns}[group.question](ordered)
+    own = {
+        Question.RADIUS: _radius_columns,
+        Question.LIPSCHITZ: _slope_columns,
+        Question.REACH: _range_columns,
+        Question.VERIFY: _verify_columns,
+    }[group.question](ordered)
     columns = [
         Column("Input", tuple(Cell("box" if a.index is None else str(a.index)) for a in ordered), numeric=True),
         Column("Label", tuple(Cell(text.label_cell(a, show.label_names)) for a in ordered)),
@@ -120,6 +125,7 @@ def _slope_columns(ordered: Sequence[Answer]) -> list[Column]:
         _sides("Q from below", [a.bracket.lower for a in slopes], End.LOWER),
         _sides("Q from above", [a.bracket.upper for a in slopes], End.UPPER),
         _sides("Falling Q from below", [a.falling.lower for a in slopes], End.LOWER),
+        _sides("Falling Q from above", [a.falling.upper for a in slopes], End.UPPER),
         _sides("d\u2032 from below", [a.d_prime_lower for a in slopes], End.LOWER),
         _sides("d\u2032 from above", [a.d_prime_upper for a in slopes], End.UPPER),
     ]
@@ -132,6 +138,17 @@ def _range_columns(ordered: Sequence[Answer]) -> list[Column]:
         _sides("Minimum from above", [a.minimum.upper for a in ranges], End.UPPER),
         _sides("Maximum from below", [a.maximum.lower for a in ranges], End.LOWER),
         _sides("Maximum from above", [a.maximum.upper for a in ranges], End.UPPER),
+    ]
+
+
+def _verify_columns(ordered: Sequence[Answer]) -> list[Column]:
+    verified = [a for a in ordered if isinstance(a, VerifyAnswer)]
+    verdicts = tuple(Cell(text.verdict_word(a), "" if a.guarantee is None else str(a.guarantee)) for a in verified)
+    return [
+        Column("Verdict", verdicts),
+        _sides("min s from below", [a.bracket.lower for a in verified], End.LOWER),
+        _sides("min s from above", [a.bracket.upper for a in verified], End.UPPER),
+        Column("Why unknown", tuple(Cell("" if a.outcome is Outcome.MISCLASSIFIED else printable(a.reason)) for a in verified)),
     ]
 
 

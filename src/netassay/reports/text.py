@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from netassay.numerics.norms import Norm
 from netassay.reports.figures import Rounding, count, estimate, lower, setting, upper
 from netassay.reports.wording import BADGES, OUTCOMES, printable
-from netassay.results.answer import Answer, LipschitzAnswer, Outcome, RadiusAnswer, ReachAnswer
+from netassay.results.answer import Answer, LipschitzAnswer, Outcome, RadiusAnswer, ReachAnswer, Verdict, VerifyAnswer
 from netassay.results.bracket import Bracket, End, Side
 from netassay.results.guarantee import Guarantee
+from netassay.results.summary import proved_value
 
 Labels = Sequence[str] | Mapping[int, str] | None
 
@@ -41,6 +42,8 @@ def table(answers: Sequence[Answer], *, label_names: Labels = None) -> Table:
         ("Q", True, [q_cell(a) for a in answers]),
         ("d'", True, [d_prime_cell(a) for a in answers]),
         ("range reached", True, [range_cell(a) for a in answers]),
+        ("verdict", False, [verdict_cell(a) for a in answers]),
+        ("min s", True, [least_cell(a) for a in answers]),
         ("outcome", False, [outcome_cell(a) for a in answers]),
         ("queries", True, [str(a.provenance.queries) for a in answers]),
     ]
@@ -150,9 +153,47 @@ def range_cell(answer: Answer) -> str:
     return f"min {low}; max {high}"
 
 
+def verdict_cell(answer: Answer) -> str:
+    """The verdict with its guarantee unless that is a proof or a witness, and the reason of an unknown one. Empty for other questions."""
+    if not isinstance(answer, VerifyAnswer):
+        return ""
+    if answer.verdict is Verdict.UNKNOWN and answer.outcome is not Outcome.MISCLASSIFIED:
+        return f"{answer.word}: {printable(answer.reason)}"
+    return verdict_word(answer)
+
+
+def verdict_word(answer: VerifyAnswer) -> str:
+    """``holds`` for a proof only; what rests on a solver's word is ``holds (solver)``."""
+    return answer.word + (f" ({BADGES[Guarantee.SOLVER]})" if answer.guarantee is Guarantee.SOLVER else "")
+
+
+def least_cell(answer: Answer) -> str:
+    """The bracket of the least value of s in the region. Empty for other questions."""
+    if not isinstance(answer, VerifyAnswer):
+        return ""
+    return bracket_cell(answer.bracket) or "-"
+
+
+def place(answer: Answer) -> str:
+    """``Input 3`` of a data set, ``Region`` or ``Region 3`` of a specification."""
+    kind = "Region" if answer.region.norm is None else "Input"
+    return kind if answer.index is None else f"{kind} {answer.index}"
+
+
+def safe_throughout(answer: Answer) -> bool:
+    """Whether the proved radius covers all of the ball that was searched."""
+    if not isinstance(answer, RadiusAnswer) or answer.region.radius is None:
+        return False
+    low = proved_value(answer.bracket.lower)
+    return low is not None and low >= answer.region.radius
+
+
 def outcome_cell(answer: Answer) -> str:
-    """How the question ended, and whether it was interrupted."""
-    return OUTCOMES[answer.outcome] + (" (interrupted)" if answer.provenance.interrupted else "")
+    """How the question ended, and whether it was interrupted; for a verdict, which says it, only the latter."""
+    said = "proved safe throughout" if safe_throughout(answer) else OUTCOMES[answer.outcome]
+    if isinstance(answer, VerifyAnswer) and answer.outcome is Outcome.MEASURED:
+        return "interrupted" if answer.provenance.interrupted else ""
+    return said + (" (interrupted)" if answer.provenance.interrupted else "")
 
 
 def bracket_cell(bracket: Bracket, *, whole: bool = False) -> str:

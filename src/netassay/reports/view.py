@@ -10,22 +10,24 @@ from markupsafe import Markup
 
 from netassay.numerics.norms import Norm
 from netassay.reports import plots, text
-from netassay.reports.cards import Card, card, shown_witnesses
+from netassay.reports.cards import Card, card, tells
 from netassay.reports.figures import count, setting
 from netassay.reports.plots import BracketRow
 from netassay.reports.presentation import Presentation
 from netassay.reports.sentences import brackets, verdicts
 from netassay.reports.tables import Cell, Column, Files, Grid, answers_table, shares_table
 from netassay.reports.wording import OUTCOMES, QUESTIONS, inputs, norm_name, printable, title_of
-from netassay.results.answer import Answer, LipschitzAnswer, Outcome, Question, RadiusAnswer, ReachAnswer
+from netassay.results.answer import Answer, LipschitzAnswer, Outcome, Question, RadiusAnswer, ReachAnswer, Verdict, VerifyAnswer
 from netassay.results.bracket import Bracket, End, Side
 from netassay.results.guarantee import Arithmetic, Guarantee
-from netassay.results.summary import GroupSummary, Interval, proved_value, summarise_group
+from netassay.results.summary import GroupSummary, Interval, VerifySummary, proved_value, summarise_group
 
 MOST_ROWS = 1000
 MOST_BRACKETS = 24
+HEADLINES = (Question.RADIUS, Question.VERIFY)
+"""Questions whose findings stand at the top."""
 OPEN_CARDS = 3
-"""Cards of a radius group that are shown at once; the others, and those of all other questions, unfold."""
+"""Cards of such a group that are shown at once; the others, and those of all other questions, unfold."""
 
 SIGNS = {End.UPPER: "\u2264 ", End.LOWER: "\u2265 "}
 
@@ -68,7 +70,7 @@ def group_view(members: Sequence[Answer], ident: str, show: Presentation, files:
     """One group of answers (as ``summary.grouped`` gives it), ready to print; worst inputs first."""
     summary = summarise_group(members)
     ordered = sorted(members, key=severity)
-    told = [a for a in ordered if shown_witnesses(a)]
+    told = [a for a in ordered if tells(a)]
     state, state_text = _state(summary)
     return Group(
         ident=ident,
@@ -88,20 +90,25 @@ def group_view(members: Sequence[Answer], ident: str, show: Presentation, files:
         table=answers_table(ordered[:MOST_ROWS], summary, show, files),
         table_note=_rest(len(ordered), MOST_ROWS, "inputs are listed here, worst first; all are in report.json."),
         cards=tuple(card(a, show, files) for a in told[: show.most_cards]),
-        headline=summary.question is Question.RADIUS,
-        open_cards=OPEN_CARDS if summary.question is Question.RADIUS else 0,
+        headline=summary.question in HEADLINES,
+        open_cards=OPEN_CARDS if summary.question in HEADLINES else 0,
         cards_note=_rest(len(told), show.most_cards, "inputs with a witness have a card, worst first; the table and report.json have all."),
     )
 
 
 def severity(answer: Answer) -> tuple[float, float]:
-    """Sorts the worst answers first: the smallest attained radius, the smallest d', the steepest Q."""
+    """Sorts the worst answers first: the smallest attained radius, the smallest d', the steepest Q, violations before what is unknown."""
     order = float(answer.index or 0)
+    if isinstance(answer, VerifyAnswer) and answer.outcome is not Outcome.MISCLASSIFIED:
+        return (_RANKS[answer.verdict] - (answer.guarantee is Guarantee.SOLVER), order)
     if isinstance(answer, RadiusAnswer) and answer.outcome is not Outcome.MISCLASSIFIED:
         return (math.inf if answer.bracket.upper is None else answer.bracket.upper.value, order)
     if isinstance(answer, LipschitzAnswer) and answer.bracket.lower is not None:
         return (-answer.bracket.lower.value if answer.d_prime_upper is None else answer.d_prime_upper.value, order)
     return (0.0 if isinstance(answer, ReachAnswer) else math.inf, order + (0.0 if answer.outcome is not Outcome.MISCLASSIFIED else 1e12))
+
+
+_RANKS = {Verdict.VIOLATED: 0.0, Verdict.UNKNOWN: 1.0, Verdict.HOLDS: 3.0}
 
 
 def _rest(total: int, most: int, sentence: str) -> str:
@@ -129,12 +136,44 @@ def _region(members: Sequence[Answer]) -> str:
 
 
 def _state(group: GroupSummary) -> tuple[str, str]:
+    if group.verify is not None:
+        return _verify_state(group.verify)
     if group.question is not Question.RADIUS:
         return "measured", "measured"
     counted = group.radius.counted if group.radius else 0
     if group.witnessed:
         return "violated", f"violations found: {group.witnessed} of {counted}"
     return ("open", "no violation found") if counted else ("open", "not searched")
+
+
+def _verify_state(found: VerifySummary) -> tuple[str, str]:
+    """The worst verdict; a solver's word is never called holding."""
+    counts, whole = found.verdicts, found.counted
+    if counts.violated:
+        return "violated", f"violated: {counts.violated} of {whole}"
+    if not whole:
+        return "open", "not verified"
+    if counts.unknown:
+        return "open", f"unknown: {counts.unknown} of {whole}"
+    if counts.holds_solver:
+        return "open", f"holds by a solver's word: {counts.holds_solver} of {whole}"
+    return "holds", f"holds: {counts.holds} of {whole}"
+
+
+def _verify_tiles(found: VerifySummary) -> list[Tile]:
+    counts = (
+        ("Holds", found.verdicts.holds, Guarantee.PROVED),
+        ("Holds by a solver's word", found.verdicts.holds_solver, Guarantee.SOLVER),
+        ("Violated", found.verdicts.violated, Guarantee.ATTAINED),
+        ("Unknown", found.verdicts.unknown, None),
+    )
+    tiles = [
+        Tile(name, (Cell(f"{number} of {found.counted}", "" if known is None or not number else str(known)),))
+        for name, number, known in counts
+        if number or known is not Guarantee.SOLVER
+    ]
+    least = _tile("Least value of s", found.least, End.UPPER)
+    return [*tiles, least] if least else tiles
 
 
 def _tiles(group: GroupSummary) -> list[Tile]:
@@ -148,6 +187,8 @@ def _tiles(group: GroupSummary) -> list[Tile]:
         s = group.slope
         slopes = [_tile("Steepest Q", s.largest, End.LOWER), _tile("Median Q", s.median, End.LOWER)]
         return [t for t in (*slopes, _tile("Smallest d\u2032", s.smallest_d_prime, End.UPPER, estimate=True)) if t]
+    if group.verify is not None:
+        return _verify_tiles(group.verify)
     if group.range is None:
         return []
     ends = ((("Smallest value"), group.range.minimum, End.UPPER), ("Largest value", group.range.maximum, End.LOWER))
@@ -169,8 +210,8 @@ def _axis_title(members: Sequence[Answer], quantity: str) -> str:
     r = members[0].region
     if quantity == "Q":
         return f"Q: change of s per unit of {norm_name(r.norm)} distance"
-    if quantity == "s":
-        return f"s on {printable(members[0].risk.on)}"
+    if quantity in ("s", "min s"):
+        return f"{quantity} on {printable(members[0].risk.on)}"
     unit = "changed features or pixels" if r.norm is Norm.L0 else "scaled units" if r.scaled else "input units"
     return f"Radius, {norm_name(r.norm)} ({unit})"
 
@@ -181,13 +222,15 @@ def _plotted(ordered: Sequence[Answer]) -> list[Answer]:
 
 def _bracket_plot(ordered: Sequence[Answer], group: GroupSummary, ident: str) -> Markup | None:
     rows = [
-        BracketRow("box" if a.index is None else f"input {a.index}", tuple(_main_brackets(a)), a.outcome is Outcome.NO_WITNESS)
+        BracketRow("box" if a.index is None else text.place(a).lower(), tuple(_main_brackets(a)), a.outcome is Outcome.NO_WITNESS)
         for a in _plotted(ordered)[:MOST_BRACKETS]
     ]
-    quantity = {Question.RADIUS: "radius", Question.LIPSCHITZ: "Q", Question.REACH: "s"}[group.question]
+    quantity = {Question.RADIUS: "radius", Question.LIPSCHITZ: "Q", Question.REACH: "s", Question.VERIFY: "min s"}[group.question]
+    signed = group.question in (Question.REACH, Question.VERIFY)
     label = f"Brackets per input, {title_of(group)}. The table below has the same numbers."
     title = _axis_title(ordered, quantity)
-    return plots.bracket_plot(rows, title=title, ident=ident, label=label, from_zero=group.question is not Question.REACH)
+    limit = 0.0 if group.question is Question.VERIFY else None
+    return plots.bracket_plot(rows, title=title, ident=ident, label=label, from_zero=not signed, limit=limit)
 
 
 def _main_brackets(answer: Answer) -> list[Bracket]:
@@ -204,6 +247,7 @@ def _bracket_caption(ordered: Sequence[Answer], group: GroupSummary) -> str:
         Question.RADIUS: "Dots: nearest witness found. A fading bar has no proved end: the safe radius may lie anywhere along it.",
         Question.LIPSCHITZ: "Dots: steepest slope found. A fading bar has no proved end: the true Q may lie anywhere along it.",
         Question.REACH: "Solid: values reached. Fading ends: nothing is proved beyond them.",
+        Question.VERIFY: "Dots: least value of s found. A fading bar has no proved end. Right of the dotted line, s = 0, is safe.",
     }[group.question]
     shown = any(proved_value(s) is not None for a in plotted for b in brackets(a) for s in (b.lower, b.upper))
     proved = "Green: proved; the true value lies in the grey bar." if shown else ""
@@ -237,7 +281,7 @@ def overview(groups: Sequence[GroupSummary], idents: Sequence[str]) -> Grid:
             Column("Risk", tuple(Cell(title_of(g), link=f"#{i}") for g, i in zip(groups, idents, strict=True))),
             Column("Quantity", tuple(Cell(QUESTIONS[g.question]) for g in groups)),
             Column("Inputs", tuple(Cell(str(n)) for n in counts), numeric=True),
-            Column("With witness", tuple(Cell(str(g.witnessed)) for g in groups), numeric=True),
+            Column("With witness", tuple(Cell(str(g.verify.verdicts.violated if g.verify else g.witnessed)) for g in groups), numeric=True),
             Column("Misclassified", tuple(Cell(str(g.outcomes[Outcome.MISCLASSIFIED])) for g in groups), numeric=True),
             Column("Key figure", tuple(_key_figure(g) for g in groups)),
         ),
@@ -248,5 +292,7 @@ def _key_figure(group: GroupSummary) -> Cell:
     tiles = _tiles(group)
     if not tiles:
         return Cell(OUTCOMES[Outcome.NO_WITNESS])
+    if group.verify is not None:
+        return Cell(_verify_state(group.verify)[1])
     main = next((s for s in tiles[0].sides if s.guarantee == Guarantee.ATTAINED), tiles[0].sides[0])
     return Cell(f"{tiles[0].name} {main.text}", main.guarantee)

@@ -31,6 +31,7 @@ QUESTIONS = {
     Question.RADIUS: "maximum safe radius",
     Question.LIPSCHITZ: "slope Q and radius d\u2032",
     Question.REACH: "range reached",
+    Question.VERIFY: "verdict on the whole region",
 }
 
 BADGES = {
@@ -63,7 +64,7 @@ GLOSSARY = (
     (
         "Maximum safe radius",
         "The largest distance from an input within which the property holds everywhere (DeepQuant, Definition 4). "
-        "The nearest witness found bounds it from above; only a proof can bound it from below. "
+        "The nearest witness found bounds it from above; only a proof bounds it from below: every change within a proved radius is safe. "
         "That a search found no witness does not show that there is none.",
     ),
     (
@@ -74,12 +75,17 @@ GLOSSARY = (
     (
         "Q (Lipschitz metric)",
         "The steepest slope of s between the input and any other input of the ball (DeepQuant, Definition 6). "
-        "A slope that was found bounds Q from below.",
+        "A slope that was found bounds Q from below; only a proof bounds it from above.",
     ),
     (
         "d\u2032 (Theorem 1)",
         "s(x)/Q, at most the ball's radius. It is a safe radius only if Q is a proved upper bound. From a Q found by search it "
         "is an estimate: it bounds Theorem 1's d\u2032 from above, and the maximum safe radius on neither side.",
+    ),
+    (
+        "Verdict",
+        "Whether s is safe at every input of the region. Holds: proved, since a proved lower bound of s is safe. Holds (solver): the same "
+        "by a solver's word, which is no proof. Violated: a replayed witness shows it. Unknown: neither, for the reason given.",
     ),
     ("Smallest, median and mean radius", TREATMENT),
     ("Misclassified", "The network already decides wrongly at the unchanged input. Such inputs are counted apart and enter no mean."),
@@ -111,6 +117,11 @@ def norm_name(norm: Norm | None) -> str:
 def inputs(number: int) -> str:
     """``1 input``, ``7 inputs``."""
     return f"{number} input" if number == 1 else f"{number} inputs"
+
+
+def regions(number: int) -> str:
+    """``1 region``, ``7 regions``."""
+    return f"{number} region" if number == 1 else f"{number} regions"
 
 
 def title_of(group: GroupSummary) -> str:

@@ -9,22 +9,33 @@ import json
 import math
 import operator
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 from netassay.errors import DataError, InconsistentClaimsError
-from netassay.results.answer import Answer, LipschitzAnswer, RadiusAnswer, ReachAnswer, RegionSummary, Risk
+from netassay.results.answer import (
+    Answer,
+    LipschitzAnswer,
+    RadiusAnswer,
+    ReachAnswer,
+    RegionSummary,
+    Risk,
+    TargetResult,
+    VerifyAnswer,
+)
 from netassay.results.bracket import Bracket, Side
 from netassay.results.summary import summarise
 from netassay.results.trace import Trace
+from netassay.results.verdicts import Conclusion, VerdictCounts, conclude
 from netassay.results.witness import Witness
 from netassay.results.witness_files import MEBIBYTE, read_limited, write_atomically
 from netassay.results.witness_files import read_witness as read_witness
 from netassay.results.witness_files import write_witness as write_witness
 
-ANSWER_SCHEMA = "netassay/answer/1"
-ASSESSMENT_SCHEMA = "netassay/assessment/1"
+ANSWER_SCHEMA = "netassay/answer/2"
+ASSESSMENT_SCHEMA = "netassay/assessment/2"
+INSTANCE_SCHEMA = "netassay/instance/1"
 
 Document = dict[str, Any]
 Files = Mapping[str, str]
@@ -45,10 +56,10 @@ def number(value: float) -> float | str:
 
 
 def document(answer: Answer, *, witness_files: Files | None = None) -> Document:
-    """One answer as JSON-ready data, ``netassay/answer/1``.
+    """One answer as JSON-ready data, ``netassay/answer/2``.
 
     Args:
-        answer: A radius, lipschitz or reach answer.
+        answer: A radius, lipschitz, reach or verify answer.
         witness_files: Path of each stored witness by its ``sha256`` (see ``witness_paths``); witnesses that are
             not in it have ``"file": null``.
     Raises:
@@ -66,7 +77,7 @@ def witness_paths(folder: Path | str, answer: Answer) -> dict[str, str]:
 
 def witnesses(answer: Answer) -> list[Witness]:
     """The witnesses of an answer, the main one first."""
-    if isinstance(answer, RadiusAnswer):
+    if isinstance(answer, RadiusAnswer | VerifyAnswer):
         found: list[Witness | None] = [answer.witness]
     elif isinstance(answer, LipschitzAnswer):
         found = [answer.witness, answer.falling_witness]
@@ -83,14 +94,16 @@ def assessment_document(
     witness_files: Sequence[Files | None] | None = None,
     command: str | None = None,
     created: str | None = None,
+    asked: int | None = None,
 ) -> Document:
-    """Many answers and what they come to together, ``netassay/assessment/1``.
+    """Many answers and what they come to together, ``netassay/assessment/2``.
 
     Args:
         answers: The answers.
         witness_files: One mapping per answer, as ``document`` takes it.
         command: The command line that asks the same questions again.
         created: Date and time, ISO 8601.
+        asked: How many verdicts were asked for, if answers may be missing: then no verdict for all of them is claimed.
     Raises:
         DataError: If ``witness_files`` has another length than ``answers``.
     """
@@ -98,11 +111,37 @@ def assessment_document(
     if len(files) != len(answers):
         raise DataError(f"{len(files)} mappings of witness files for {len(answers)} answers; give one per answer, or None")
     results = [document(a, witness_files=f) for a, f in zip(answers, files, strict=True)]
-    summary = asdict(summarise(answers))
     found: Document = _encoded(
-        {"schema": ASSESSMENT_SCHEMA, "command": command, "created": created, "results": results, "summary": summary}
+        {
+            "schema": ASSESSMENT_SCHEMA,
+            "command": command,
+            "created": created,
+            **_conclusion([a for a in answers if isinstance(a, VerifyAnswer)], asked),
+            "results": results,
+            "summary": _summary(answers),
+        }
     )
     return found
+
+
+def _conclusion(answers: Sequence[VerifyAnswer], asked: int | None) -> Document:
+    """The verdict of all answers together; null where none was asked for."""
+    if not answers and asked is None:
+        return {"verdict": None, "guarantee": None, "reason": None}
+    return verdict_fields(conclude(answers, asked))
+
+
+def verdict_fields(conclusion: Conclusion | VerifyAnswer) -> Document:
+    """The verdict, how it is known, and why it is unknown (empty where it is not)."""
+    guarantee = None if conclusion.guarantee is None else str(conclusion.guarantee)
+    return {"verdict": conclusion.word, "guarantee": guarantee, "reason": conclusion.reason}
+
+
+def _summary(answers: Sequence[Answer]) -> Document:
+    """The groups, and the number of each verdict beside them; null where none was asked for."""
+    found = asdict(summarise(answers))
+    counts = found.pop("verdicts") or dict.fromkeys(field.name for field in fields(VerdictCounts))
+    return {**found, **counts}
 
 
 def write_document(path: Path | str, content: Document) -> None:
@@ -115,7 +154,7 @@ def write_document(path: Path | str, content: Document) -> None:
 
 
 def read_document(path: Path | str, *, limit: int = 256 * MEBIBYTE) -> Document:
-    """Reads an answer or an assessment from JSON and validates it.
+    """Reads an answer or an assessment from JSON and validates it; one of an earlier schema comes back in today's form.
 
     Args:
         path: The file.
@@ -124,7 +163,7 @@ def read_document(path: Path | str, *, limit: int = 256 * MEBIBYTE) -> Document:
         DataError: If the file is missing or above the limit, no JSON, nested too deeply, or no valid document of a
             schema that this version knows; also if its sides contradict each other.
     """
-    from netassay.results.schema import validate
+    from netassay.results.schema import current, validate
 
     raw = read_limited(Path(path), limit)
     try:
@@ -132,7 +171,7 @@ def read_document(path: Path | str, *, limit: int = 256 * MEBIBYTE) -> Document:
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path} is no JSON document: {error}; expected what netassay wrote with --json or beside a report") from error
     validate(content, name=str(path))
-    found: Document = content
+    found: Document = current(content)
     return found
 
 
@@ -149,7 +188,7 @@ def _no_repeats(pairs: list[tuple[str, Any]]) -> Document:
 
 def _unknown_kind(answer: Answer) -> InconsistentClaimsError:
     return InconsistentClaimsError(
-        f"no document is defined for a {type(answer).__name__}; known: RadiusAnswer, LipschitzAnswer, ReachAnswer"
+        f"no document is defined for a {type(answer).__name__}; known: RadiusAnswer, LipschitzAnswer, ReachAnswer, VerifyAnswer"
     )
 
 
@@ -173,7 +212,7 @@ def _quantity(answer: Answer, files: Files) -> Document:
         return {
             "question": "lipschitz",
             **_bracket(answer.bracket, answer.witness, answer.trace, files),
-            "d_prime": {"lower": _side(answer.d_prime_lower), "upper": _side(answer.d_prime_upper)},
+            "d_prime": {"lower": side_document(answer.d_prime_lower), "upper": side_document(answer.d_prime_upper)},
             "falling": _bracket(answer.falling, answer.falling_witness, answer.falling_trace, files),
         }
     if isinstance(answer, ReachAnswer):
@@ -182,25 +221,45 @@ def _quantity(answer: Answer, files: Files) -> Document:
             "minimum": _bracket(answer.minimum, answer.minimum_witness, answer.minimum_trace, files),
             "maximum": _bracket(answer.maximum, answer.maximum_witness, answer.maximum_trace, files),
         }
+    if isinstance(answer, VerifyAnswer):
+        return {
+            "question": "verify",
+            **verdict_fields(answer),
+            **_bracket(answer.bracket, answer.witness, answer.trace, files),
+            "targets": [_target(target) for target in answer.targets],
+        }
     raise _unknown_kind(answer)
+
+
+def _target(target: TargetResult) -> Document:
+    return {
+        "label": operator.index(target.label),
+        "upper": None if target.upper is None else number(target.upper),
+        "verdict": str(target.verdict),
+        "guarantee": None if target.guarantee is None else str(target.guarantee),
+        "discarded": target.discarded,
+        "seconds": number(target.seconds),
+    }
 
 
 def _bracket(bracket: Bracket, witness: Witness | None, trace: Trace, files: Files) -> Document:
     return {
-        "lower": _side(bracket.lower),
-        "upper": _side(bracket.upper),
-        "witness": None if witness is None else _witness(witness, files),
+        "lower": side_document(bracket.lower),
+        "upper": side_document(bracket.upper),
+        "witness": None if witness is None else witness_document(witness, files),
         "trace": [_encoded({"queries": p.queries, "seconds": p.seconds, "lower": p.lower, "upper": p.upper}) for p in trace],
     }
 
 
-def _side(side: Side | None) -> Document | None:
+def side_document(side: Side | None) -> Document | None:
+    """One side as JSON-ready data."""
     if side is None:
         return None
     return {"value": number(side.value), "guarantee": str(side.guarantee), "source": side.source, "arithmetic": str(side.arithmetic)}
 
 
-def _witness(witness: Witness, files: Files) -> Document:
+def witness_document(witness: Witness, files: Files) -> Document:
+    """One witness as JSON-ready data; ``files`` as for ``document``."""
     replay = witness.replay
     names = sorted(set(replay.values) | set(replay.violated))
     engines = {n: {"value": number(replay.values[n]) if n in replay.values else None, "violated": replay.violated.get(n)} for n in names}

@@ -1,27 +1,30 @@
 """What the JSON documents look like, as pydantic models and as a published JSON Schema.
 
 The documents are closed: a key that is not listed is refused, so a misspelt side cannot pass for an unknown one.
-A new key means a new schema number. ``validate`` also checks what a JSON Schema cannot say: which end of a
-bracket may be proved, that sides do not contradict each other, that a witness bears out its side, that traces only tighten.
+A new key means a new schema number; ``current`` brings documents of an earlier number into today's form.
+``validate`` also checks what a JSON Schema cannot say: which end of a bracket may be proved, that sides do not contradict
+each other, that a witness bears out its side and a bracket its verdict, that traces only tighten.
 """
 
 from __future__ import annotations
 
 import itertools
 import json
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, NonNegativeInt, TypeAdapter, ValidationError, model_validator
 
 from netassay.errors import DataError
 from netassay.numerics.norms import Norm
-from netassay.results.answer import Outcome
+from netassay.results.answer import Outcome, Verdict
 from netassay.results.bracket import End
 from netassay.results.guarantee import Arithmetic, Guarantee
 from netassay.results.witness import RiskClass
 
 Number = FiniteFloat | Literal["inf", "-inf"]
 Count = NonNegativeInt
+VerdictWord = Literal["holds", "violated", "unknown", "misclassified"]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 WitnessFile = Annotated[str, Field(pattern=r"^witnesses/[0-9a-f]{64}\.npz$")]
 
@@ -133,7 +136,7 @@ class RegionDocument(_Closed):
 class AnswerFields(_Closed):
     """What every answer has, whatever the question."""
 
-    schema_: Literal["netassay/answer/1"] = Field(alias="schema")
+    schema_: Literal["netassay/answer/2"] = Field(alias="schema")
     index: int | None
     outcome: Outcome
     risk: RiskDocument
@@ -189,7 +192,48 @@ class ReachDocument(AnswerFields):
     maximum: FromBelow
 
 
-AnswerDocument = Annotated[RadiusDocument | LipschitzDocument | ReachDocument, Field(discriminator="question")]
+class TargetDocument(_Closed):
+    """One rival label: the bound that decided its place, and what became of it."""
+
+    label: int
+    upper: Number | None
+    verdict: Verdict
+    guarantee: Guarantee | None
+    discarded: bool
+    seconds: Number
+
+
+class VerifyDocument(AnswerFields, FromAbove):
+    """The verdict on s over the whole region, and the bracket of min s that decides it; ``guarantee`` says how it is known."""
+
+    attained: ClassVar[End] = End.UPPER
+    question: Literal["verify"]
+    verdict: VerdictWord
+    guarantee: Guarantee | None
+    reason: str
+    targets: list[TargetDocument]
+
+    @model_validator(mode="after")
+    def _verdict_is_borne_out(self) -> Self:
+        _check_verdict(self.verdict, self.guarantee, self.reason)
+        if (self.verdict == "misclassified") != (self.outcome is Outcome.MISCLASSIFIED):
+            raise ValueError(f"the verdict {self.verdict} does not fit the outcome {self.outcome}")
+        if self.verdict == "holds":
+            self._check_holds()
+        if self.verdict == "violated" and not _shows_violation(self.witness):
+            raise ValueError("a violation needs a replayed witness inside the region that violates the property on every engine")
+        return self
+
+    def _check_holds(self) -> None:
+        if self.lower is None or self.lower.guarantee is not self.guarantee or as_float(self.lower.value) < 0:
+            raise ValueError("a property that holds needs a lower side of at least 0, with the guarantee of the verdict")
+        if _shows_violation(self.witness):
+            raise ValueError("a property that holds cannot have a witness of its violation")
+        if any(target.verdict is not Verdict.HOLDS for target in self.targets):
+            raise ValueError("a property that holds must hold for every target")
+
+
+AnswerDocument = Annotated[RadiusDocument | LipschitzDocument | ReachDocument | VerifyDocument, Field(discriminator="question")]
 
 
 class IntervalDocument(_Closed):
@@ -239,10 +283,29 @@ class RangeSummaryDocument(_Closed):
     maximum: IntervalDocument
 
 
+class VerdictCountsDocument(_Closed):
+    """How many answers ended in each way; ``holds`` counts proofs only."""
+
+    holds: Count
+    holds_solver: Count
+    violated: Count
+    unknown: Count
+    misclassified: Count
+
+
+class VerifySummaryDocument(_Closed):
+    """The verdicts, why some are unknown, and the least value of s over all regions."""
+
+    counted: Count
+    verdicts: VerdictCountsDocument
+    reasons: dict[str, Count]
+    least: IntervalDocument
+
+
 class GroupDocument(_Closed):
     """One question about one risk in one norm, over all inputs."""
 
-    question: Literal["radius", "lipschitz", "reach"]
+    question: Literal["radius", "lipschitz", "reach", "verify"]
     risk: str
     spec: str
     on: str
@@ -257,30 +320,83 @@ class GroupDocument(_Closed):
     radius: RadiusSummaryDocument | None
     slope: SlopeSummaryDocument | None
     range: RangeSummaryDocument | None
+    verify: VerifySummaryDocument | None
 
 
 class SummaryDocument(_Closed):
-    """Counts and figures of all groups."""
+    """Counts and figures of all groups; the number of each verdict is null where none was asked for."""
 
     answers: Count
     groups: list[GroupDocument]
+    holds: Count | None
+    holds_solver: Count | None
+    violated: Count | None
+    unknown: Count | None
+    misclassified: Count | None
 
 
 class AssessmentDocument(_Closed):
-    """Many answers and their summary."""
+    """Many answers and their summary; the verdict is that of all together, null where none was asked for."""
 
-    schema_: Literal["netassay/assessment/1"] = Field(alias="schema")
+    schema_: Literal["netassay/assessment/2"] = Field(alias="schema")
     command: str | None
     created: str | None
+    verdict: VerdictWord | None
+    guarantee: Guarantee | None
+    reason: str | None
     results: list[AnswerDocument]
     summary: SummaryDocument
 
+    @model_validator(mode="after")
+    def _verdict_is_borne_out(self) -> Self:
+        verified = [r for r in self.results if isinstance(r, VerifyDocument)]
+        if self.verdict is None:
+            if verified or self.guarantee is not None or self.reason is not None:
+                raise ValueError("without a verdict there is no guarantee, no reason, and no result with a verdict")
+        else:
+            _check_verdict(self.verdict, self.guarantee, self.reason or "")
+            _check_conclusion(self.verdict, self.guarantee, verified)
+        return self
 
-_DOCUMENTS: TypeAdapter[Any] = TypeAdapter(AnswerDocument | AssessmentDocument)
+
+class InstanceDocument(_Closed):
+    """One row of ``netassay verify --instances``: an instance of a list, and its verdict."""
+
+    schema_: Literal["netassay/instance/1"] = Field(alias="schema")
+    model: str
+    spec: str
+    timeout: Number
+    verdict: Literal["holds", "violated", "unknown"]
+    guarantee: Guarantee | None
+    reason: str
+    lower: SideDocument | None
+    upper: SideDocument | None
+    witness: WitnessDocument | None
+    cases: Count
+    queries: Count
+    seconds: Number
+    tool_version: str
+
+    @model_validator(mode="after")
+    def _verdict_is_borne_out(self) -> Self:
+        _check_ends(self.lower, self.upper, End.UPPER)
+        _check_verdict(self.verdict, self.guarantee, self.reason)
+        if self.verdict == "violated" and not _shows_violation(self.witness):
+            raise ValueError("a violation needs a replayed witness inside the region that violates the property on every engine")
+        if self.verdict == "holds" and self.cases and (self.lower is None or self.lower.guarantee is not self.guarantee):
+            raise ValueError("a property that holds needs a lower side with the guarantee of the verdict")
+        return self
+
+
+_DOCUMENTS: TypeAdapter[Any] = TypeAdapter(AnswerDocument | AssessmentDocument | InstanceDocument)
 _KINDS: dict[str, TypeAdapter[Any]] = {
-    "netassay/answer/1": TypeAdapter(AnswerDocument),
-    "netassay/assessment/1": TypeAdapter(AssessmentDocument),
+    "netassay/answer/2": TypeAdapter(AnswerDocument),
+    "netassay/assessment/2": TypeAdapter(AssessmentDocument),
+    "netassay/instance/1": TypeAdapter(InstanceDocument),
 }
+_EARLIER = {"netassay/answer/1": "netassay/answer/2", "netassay/assessment/1": "netassay/assessment/2"}
+_SINCE_2: dict[str, None] = dict.fromkeys(("verdict", "guarantee", "reason"))
+_COUNTS_SINCE_2: dict[str, None] = dict.fromkeys(("holds", "holds_solver", "violated", "unknown", "misclassified"))
 
 
 def json_schema() -> dict[str, Any]:
@@ -296,16 +412,51 @@ def validate(content: object, *, name: str = "the document") -> None:
         DataError: If it is no valid document; the message names the first places that do not fit.
     """
     came = content.get("schema") if isinstance(content, dict) else None
-    if not isinstance(came, str) or came not in _KINDS:
-        raise DataError(
-            f"{name} has the schema {came!r}; this version reads {', '.join(_KINDS)}: use the version of netassay that wrote it"
-        )
+    if not isinstance(came, str) or came not in {*_KINDS, *_EARLIER}:
+        known = ", ".join([*_KINDS, *_EARLIER])
+        raise DataError(f"{name} has the schema {came!r}; this version reads {known}: use the version of netassay that wrote it")
     try:
-        _KINDS[came].validate_json(json.dumps(content, allow_nan=False), strict=True)
+        _KINDS[_EARLIER.get(came, came)].validate_json(json.dumps(current(content), allow_nan=False), strict=True)
     except ValidationError as error:
         raise DataError(f"{name} is no valid {came}: {_first_places(error)}; it was damaged or not written by netassay") from error
     except (ValueError, TypeError) as error:
         raise DataError(f"{name} is no valid {came}: {error}; documents hold plain JSON data, and no NaN or infinite number") from error
+
+
+def current(content: Any) -> Any:
+    """A document in today's schema: one of schema 1, which knew no verdicts, gets the keys of schema 2 with nothing in them.
+
+    Anything else is given back as it is. The document is not validated.
+
+    Raises:
+        ValueError: If a document of schema 1 has what only schema 2 knows.
+    """
+    came = content.get("schema") if isinstance(content, dict) else None
+    if not isinstance(came, str) or came not in _EARLIER:
+        return content
+    if content.get("question") == "verify":
+        raise ValueError("schema 1 knows no question 'verify'")
+    raised = {**content, "schema": _EARLIER[came]}
+    if came == "netassay/answer/1":
+        return raised
+    results, summary = content.get("results"), content.get("summary")
+    if isinstance(results, list):
+        raised["results"] = [current(result) for result in results]
+    if isinstance(summary, dict):
+        groups = summary.get("groups")
+        told = [_with(group, {"verify": None}) for group in groups] if isinstance(groups, list) else groups
+        raised["summary"] = _with({**summary, "groups": told}, _COUNTS_SINCE_2)
+    return _with(raised, _SINCE_2)
+
+
+def _with(content: Any, keys: Mapping[str, None]) -> Any:
+    """The object with further keys, none of which it may have."""
+    if not isinstance(content, dict):
+        return content
+    strange = sorted(keys & content.keys())
+    if strange:
+        raise ValueError(f"schema 1 knows no {', '.join(strange)}")
+    return {**content, **keys}
 
 
 def _first_places(error: ValidationError, most: int = 3) -> str:
@@ -345,3 +496,32 @@ def _check_distance(upper: float, witness: WitnessDocument | None, norm: Norm | 
     least = max(0.0, distance - 1) if norm is Norm.L0 else distance
     if upper < least:
         raise ValueError(f"the attained radius {upper} is below what its witness at distance {witness.distance} shows")
+
+
+def _check_verdict(verdict: str, guarantee: Guarantee | None, reason: str) -> None:
+    known = {"holds": (Guarantee.PROVED, Guarantee.SOLVER), "violated": (Guarantee.ATTAINED,)}.get(verdict, (None,))
+    if guarantee not in known:
+        raise ValueError(f"the verdict {verdict} cannot have the guarantee {guarantee}")
+    if bool(reason) != (verdict in ("unknown", "misclassified")):
+        raise ValueError(f"the verdict {verdict} {'has' if reason else 'lacks'} a reason; it belongs to unknown and misclassified only")
+
+
+def _check_conclusion(verdict: str, guarantee: Guarantee | None, results: Sequence[VerifyDocument]) -> None:
+    """The verdict for all results is no stronger than those of its parts."""
+    words = {r.verdict for r in results}
+    borne_out = {
+        "holds": words <= {"holds", "misclassified"} and words != {"misclassified"},
+        "violated": "violated" in words,
+        "misclassified": words == {"misclassified"},
+        "unknown": "violated" not in words,
+    }[verdict]
+    weaker = verdict == "holds" and guarantee is Guarantee.PROVED and any(r.guarantee is Guarantee.SOLVER for r in results)
+    if weaker or not borne_out:
+        raise ValueError(f"the verdict {verdict} for all results is not borne out by those of each")
+
+
+def _shows_violation(witness: WitnessDocument | None) -> bool:
+    if witness is None or not (witness.replayed and witness.inside):
+        return False
+    said = [engine.violated for engine in witness.engines.values() if engine.violated is not None]
+    return bool(said) and all(said)

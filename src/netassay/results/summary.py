@@ -1,4 +1,4 @@
-"""What many answers come to together: counts, and figures of the radius, of Q and of ranges, with both sides.
+"""What many answers come to together: counts, and figures of the radius, of Q, of ranges and of verdicts, with both sides.
 
 A figure's upper side uses attained sides only and its lower side proved sides only; both are rounded outwards.
 
@@ -20,9 +20,10 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from netassay.numerics.norms import Norm
-from netassay.results.answer import Answer, LipschitzAnswer, Outcome, Question, RadiusAnswer, ReachAnswer
+from netassay.results.answer import Answer, LipschitzAnswer, Outcome, Question, RadiusAnswer, ReachAnswer, Verdict, VerifyAnswer
 from netassay.results.bracket import Side
 from netassay.results.guarantee import Guarantee
+from netassay.results.verdicts import VerdictCounts, count_verdicts
 from netassay.results.witness import Witness
 
 TREATMENT = (
@@ -99,6 +100,21 @@ class RangeSummary:
 
 
 @dataclass(frozen=True, slots=True)
+class VerifySummary:
+    """Verdicts over ``counted`` regions (all but those of misclassified inputs).
+
+    Args:
+        reasons: How many are unknown for each reason.
+        least: The least value of s over all of them.
+    """
+
+    counted: int
+    verdicts: VerdictCounts
+    reasons: dict[str, int]
+    least: Interval
+
+
+@dataclass(frozen=True, slots=True)
 class GroupSummary:
     """One question about one risk in one norm, over all inputs.
 
@@ -123,19 +139,23 @@ class GroupSummary:
     radius: RadiusSummary | None
     slope: SlopeSummary | None
     range: RangeSummary | None
+    verify: VerifySummary | None
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """All groups, in the order in which they were first asked."""
+    """All groups, in the order in which they were first asked; ``verdicts`` of all groups together, None where none was asked for."""
 
     answers: int
     groups: tuple[GroupSummary, ...]
+    verdicts: VerdictCounts | None
 
 
 def summarise(answers: Sequence[Answer]) -> Summary:
     """Counts and figures for each (question, risk, norm)."""
-    return Summary(len(answers), tuple(summarise_group(members) for members in grouped(answers)))
+    verified = [a for a in answers if isinstance(a, VerifyAnswer)]
+    groups = tuple(summarise_group(members) for members in grouped(answers))
+    return Summary(len(answers), groups, count_verdicts(verified) if verified else None)
 
 
 def grouped(answers: Iterable[Answer]) -> list[list[Answer]]:
@@ -149,7 +169,7 @@ def grouped(answers: Iterable[Answer]) -> list[list[Answer]]:
 
 def question_of(answer: Answer) -> Question:
     """The question an answer belongs to; raises TypeError for an answer of no question."""
-    if isinstance(answer, RadiusAnswer | LipschitzAnswer | ReachAnswer):
+    if isinstance(answer, RadiusAnswer | LipschitzAnswer | ReachAnswer | VerifyAnswer):
         return answer.question
     raise TypeError(f"{type(answer).__name__} answers no known question")
 
@@ -182,11 +202,12 @@ def summarise_group(members: Sequence[Answer]) -> GroupSummary:
         radius=radius_summary([a for a in members if isinstance(a, RadiusAnswer)]),
         slope=slope_summary([a for a in members if isinstance(a, LipschitzAnswer)]),
         range=range_summary([a for a in members if isinstance(a, ReachAnswer)]),
+        verify=verify_summary([a for a in members if isinstance(a, VerifyAnswer)]),
     )
 
 
 def _witnesses(answer: Answer) -> list[Witness]:
-    if isinstance(answer, RadiusAnswer):
+    if isinstance(answer, RadiusAnswer | VerifyAnswer):
         found = [answer.witness]
     elif isinstance(answer, LipschitzAnswer):
         found = [answer.witness, answer.falling_witness]
@@ -311,6 +332,21 @@ def range_summary(members: Sequence[ReachAnswer]) -> RangeSummary | None:
         counted=len(counted),
         minimum=Interval(min(floor, default=None), min(lowest, default=None)),
         maximum=Interval(max(highest, default=None), max(ceiling, default=None)),
+    )
+
+
+def verify_summary(members: Sequence[VerifyAnswer]) -> VerifySummary | None:
+    """Counts of the verdicts, and the least value of s; None without answers."""
+    counted = [a for a in members if a.outcome is not Outcome.MISCLASSIFIED]
+    if not members:
+        return None
+    reached = [v for a in counted if (v := _attained_value(a.bracket.upper)) is not None]
+    floor = _all_known(proved_value(a.bracket.lower) for a in counted)
+    return VerifySummary(
+        counted=len(counted),
+        verdicts=count_verdicts(members),
+        reasons=dict(Counter(a.reason for a in counted if a.verdict is Verdict.UNKNOWN)),
+        least=Interval(min(floor, default=None), min(reached, default=None)),
     )
 
 

@@ -1,0 +1,124 @@
+"""The page of one method: its measurements as the paper's table, beside the paper's numbers."""
+
+from __future__ import annotations
+
+import datetime
+import platform
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from target_labels.benchmark import EPSILONS, NETWORKS
+from target_labels.measure import WAYS, Line, Run
+from target_labels.methods import METHODS
+from target_labels.paper import SORTING, TABLES
+
+HEAD = (
+    "eps",
+    "images",
+    "t_sort",
+    "T",
+    "T each",
+    "T*",
+    "ACC",
+    "ACC each",
+    "RST",
+    "RST*",
+    "violated",
+    "violated*",
+    "late",
+    "late*",
+    "discarded",
+)
+PAPER_HEAD = ("t_sort", "T", "T*", "ACC", "RST", "RST*")
+
+DIFFERS = (
+    "The verifiers are netassay's own: mixed-integer programs for MipVerify, zonotopes for DeepZ, and the same, "
+    "refined neuron by neuron with linear programs, for Neurify.",
+    "What is counted as robust is proved in real arithmetic, unless the page says otherwise.",
+    "Regions are cut by the domain [0, 1] of the pixels, which the paper does not say of its own.",
+    "Labels are ranked, and discarded, by the symbolic upper bound of `f_j - f_k` rather than of `f_j` alone.",
+    "netassay's bounds treat all rivals in one pass; the paper's times (T close to T* where nothing is discarded) are those of one pass "
+    "for each rival, which is T each here.",
+    "A verification that runs out of its seconds counts as unknown; the paper gives each execution three hours.",
+    "Where the paper's tools see no counterexample (DeepZ), unknown images are tried for every label, as Algorithm 1 says.",
+)
+
+
+def page(method: str, found: Sequence[Line], limit: float | None) -> str:
+    """The Markdown page of a method, from all its measurements."""
+    known = METHODS[method]
+    title = f"Table {known.table}: {known.paper}, here `{method}`" if known.table else f"`{method}`, which the paper does not have"
+    seconds = "no time limit" if limit is None else f"at most {limit:g} s for each verification"
+    parts = [
+        f"# {title}",
+        f"The first 100 test images of MNIST, without those that a network mislabels; L-infinity balls of eps/255 within [0, 1]; "
+        f"{seconds}. T and RST: the whole claim at once. T each: one rival after the other, in the order of their numbers. T* and RST*, by "
+        "target labels: rivals ranked and discarded by symbolic intervals, then one after the other. Times are sums over the images, in "
+        "seconds.",
+    ]
+    for name in NETWORKS:
+        rows = _rows(method, name, [line for line in found if line.network == name])
+        if rows:
+            parts.append(f"## {name} ({NETWORKS[name].layers})\n\n{_table(method, rows)}")
+    parts += [
+        _legend(),
+        "## What differs from the paper\n\n" + "\n".join(f"- {sentence}" for sentence in DIFFERS),
+        _circumstances(method, found, limit),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _rows(method: str, name: str, found: Sequence[Line]) -> list[list[str]]:
+    return [
+        [*_measured([line for line in found if line.eps == eps], eps), *_printed(method, name, eps)]
+        for eps in EPSILONS
+        if any(line.eps == eps for line in found)
+    ]
+
+
+def _measured(found: Sequence[Line], eps: int) -> list[str]:
+    sorting = sum(line.sorting for line in found)
+    plain, each, whole = (sum(getattr(line, way).seconds for line in found) for way in WAYS)
+    saved = [f"{100 * (t - whole) / t:.1f} %" for t in (plain, each)]
+    runs: tuple[list[Run], list[Run]] = [line.plain for line in found], [line.targeted for line in found]
+    counts = [str(_count(side, verdict)) for verdict in ("holds", "violated", "time-out") for side in runs]
+    seconds = [f"{t:.2f}" for t in (sorting, plain, each, whole - sorting)]
+    return [str(eps), str(len(found)), *seconds, *saved, *counts, f"{np.mean([line.discarded for line in found]):.1f}"]
+
+
+def _count(runs: Iterable[Run], what: str) -> int:
+    return sum(what in (run.verdict, run.reason) for run in runs)
+
+
+def _printed(method: str, name: str, eps: int) -> list[str]:
+    if method not in TABLES:
+        return []
+    at = EPSILONS.index(eps)
+    row = TABLES[method][name][at]
+    if row is None:
+        return [f"{SORTING[name][at]:.2f}", "out of time", "out of time", "-", "-", "-"]
+    times = [f"{t:.2f}" for t in (SORTING[name][at], row.plain, row.targeted)]
+    return [*times, f"{row.saved:.1f} %", str(row.robust), str(row.robust_targeted)]
+
+
+def _table(method: str, rows: Sequence[Sequence[str]]) -> str:
+    head = [*HEAD, *(f"{name}, paper" for name in PAPER_HEAD if method in TABLES)]
+    lines = ["| " + " | ".join(head) + " |", "|" + "---:|" * len(head)]
+    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)])
+
+
+def _legend() -> str:
+    return (
+        "`t_sort`: ranking the labels. `ACC` = (T - T* - t_sort) / T, and `ACC each` the same of T each. `RST`: proved robust. "
+        "`violated`: a counterexample was found and evaluated. `late`: out of time. `discarded`: rivals per image, of nine, that the "
+        "ranking proves impossible. A star is with target labels."
+    )
+
+
+def _circumstances(method: str, found: Sequence[Line], limit: float | None) -> str:
+    solver = sum(run.verdict == "holds" and run.guarantee != "proved" for line in found for run in (getattr(line, way) for way in WAYS))
+    words = f"{solver} of the verifications that hold rest on a solver's word." if solver else "All that holds is proved."
+    machine = f"{platform.machine()}, numpy {np.__version__}"
+    command = f"python experiments/target_labels/run.py --methods {method} --seconds {limit or 0:g}"
+    return f"---\n\n{words} `{command}`; {datetime.date.today().isoformat()}, {machine}."

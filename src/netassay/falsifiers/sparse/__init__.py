@@ -1,0 +1,1 @@
+"""Searches over subspaces of a few features (DeepTRE)."""

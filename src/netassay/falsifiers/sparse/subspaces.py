@@ -1,0 +1,174 @@
+"""Complete sets of subspaces and their sensitivities (DeepTRE, Definitions 5-7, Eqs. 5-13).
+
+All inputs x all subspaces of t groups x all grid points are one tensor; it is unfolded into a row of points, evaluated in batches
+that fit in memory, and folded back. What is kept per input and subspace is the least confidence and where it lies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from math import comb
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from netassay.errors import RegionError
+from netassay.models.query_counter import QueryCounter
+from netassay.numerics.norms import Norm
+from netassay.specs.problem import Problem
+
+MOST_SUBSPACES = 20_000_000
+"""More subspaces of one size than that are refused: their list alone would not fit."""
+
+Positions = NDArray[np.intp]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sensitivities:
+    """Of P inputs, S subspaces of t groups each.
+
+    Args:
+        subspaces: (S, t) the groups.
+        drop: (P, S) how far the confidence in the label falls at most on the grid (Definition 6); never negative.
+        solution: (P, S, t, c) values of the groups' features there (the solution tensor).
+        violated: (P, S) whether the property is violated at any grid point, the least confident or another.
+        witness: (P,) per input a violating point (input shape), or None.
+    """
+
+    subspaces: Positions
+    drop: NDArray[np.float64]
+    solution: NDArray[np.float32]
+    violated: NDArray[np.bool_]
+    witness: list[NDArray[np.float32] | None]
+
+
+class Inputs:
+    """Inputs of one network, L0 balls around them, and what is needed to evaluate points that differ from them in a few groups.
+
+    Args:
+        problems: L0 balls of one network with the same groups (features or pixels), in a bounded domain, with properties of any kind.
+        memory: Bytes that a batch may take.
+    Raises:
+        RegionError: If the problems are not of that kind.
+    """
+
+    def __init__(self, problems: Sequence[Problem], memory: int) -> None:
+        first = problems[0].ball.geometry
+        for problem in problems:
+            geometry = problem.ball.geometry
+            if geometry.norm is not Norm.L0 or not np.isfinite(geometry.outer_low).all() or not np.isfinite(geometry.outer_high).all():
+                raise RegionError("subspaces of a few features need an L0 ball in a bounded domain; give the domain's ends")
+            if not np.array_equal(geometry.starts, first.starts) or not np.array_equal(geometry.order, first.order):
+                raise RegionError("the problems group their features differently; ask about one grouping at a time")
+        self.problems, self.counter = list(problems), QueryCounter(problems[0].network, memory)
+        network = problems[0].network
+        self._dtype, self._device = (torch.float32 if network.dtype == "float32" else torch.float64), network.device
+        sizes = np.diff(np.append(first.starts, first.size))
+        if len(set(sizes.tolist())) > 1:
+            raise RegionError("groups of different sizes have no common grid; use features or pixels")
+        self.members: Positions = first.order.reshape(-1, int(sizes[0]))
+        """(g, c) features of each group."""
+        self.center = self._placed([p.center.reshape(-1) for p in problems])
+        self.low, self.high = (self._placed([getattr(p.ball.geometry, side) for p in problems]) for side in ("low", "high"))
+        self.start, self.begun = self.evaluate(torch.arange(len(problems)), self.center)
+        """(P,) confidence in the label, and s, at the inputs."""
+
+    def __len__(self) -> int:
+        return len(self.problems)
+
+    def _placed(self, rows: list[NDArray[np.float64]]) -> Tensor:
+        return torch.as_tensor(np.stack(rows), dtype=self._dtype, device=self._device)
+
+    def evaluate(self, owner: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
+        """(N,) confidence in the owner's label, and its s, at points (N, n)."""
+        problems = self.problems
+        with torch.no_grad():
+            outputs = self.counter.outputs(points.reshape(-1, *problems[0].network.input_shape))
+        confidence, value = torch.empty(len(points), dtype=self._dtype), torch.empty(len(points), dtype=self._dtype)
+        for p in torch.unique(owner).tolist():
+            rows = owner == p
+            asked = problems[p].property
+            scores = problems[p].network.convention.scores(outputs[rows], asked.on)
+            s = asked.values(scores)
+            label = getattr(asked, "label", None)
+            confidence[rows] = (s if label is None else scores[:, label]).to(self._dtype).cpu()
+            value[rows] = s.to(self._dtype).cpu()
+        return confidence, value
+
+    def is_violated(self, owner: Tensor, values: Tensor) -> Tensor:
+        """(N,) whether s breaks the owner's property; NaN does not."""
+        ties = torch.tensor([not p.property.zero_is_safe for p in self.problems])[owner]
+        return (values < 0) | ((values == 0) & ties)
+
+    def grid(self, group: int, points: int) -> Tensor:
+        """(P, points ** c, c) values of a group's features: equal steps from one end of the domain to the other."""
+        features = torch.as_tensor(self.members[group])
+        shares = torch.linspace(0.0, 1.0, points, dtype=self._dtype)
+        steps = torch.cartesian_prod(*[shares] * len(features)).reshape(-1, len(features))
+        low, high = self.low[:, features].unsqueeze(1), self.high[:, features].unsqueeze(1)
+        return torch.where(steps == 1, high, low + (high - low) * steps)
+
+
+def subspaces(groups: int, size: int) -> Positions:
+    """(S, t) the complete set of subspaces of ``size`` groups (Definition 5)."""
+    if comb(groups, size) > MOST_SUBSPACES:
+        raise RegionError(f"{comb(groups, size)} subspaces of {size} of {groups} groups are too many; use a smaller size")
+    return np.array(list(combinations(range(groups), size)), dtype=np.intp).reshape(-1, size)
+
+
+def sensitivities(
+    inputs: Inputs, size: int, points: int, *, stop: Callable[[], bool] = lambda: False, chosen: Positions | None = None
+) -> Sensitivities | None:
+    """The sensitivities of all subspaces of ``size`` groups, on grids of ``points`` values per feature; None if stopped on the way.
+
+    Args:
+        inputs: The inputs.
+        size: t.
+        points: 1/epsilon of the paper, at least 2: both ends of the domain are among them.
+        stop: Asked between batches.
+        chosen: (S, t) some subspaces instead of all.
+    """
+    which = subspaces(len(inputs.members), size) if chosen is None else chosen
+    count, channels = len(inputs), inputs.members.shape[1]
+    values = torch.stack([inputs.grid(g, points) for g in range(len(inputs.members))], dim=1)  # (P, g, V, c)
+    each = values.shape[2] ** size
+    shape = (count, len(which))
+    least, solution = torch.full(shape, torch.inf, dtype=values.dtype), torch.zeros((*shape, size, channels), dtype=torch.float32)
+    violated, witness = torch.zeros(shape, dtype=torch.bool), [None] * count
+    found = Sensitivities(which, np.empty(0), solution.numpy(), violated.numpy(), list(witness))
+    for p, begin, end in _pieces(count, len(which), max(1, inputs.counter.rows // each)):
+        if stop():
+            return None
+        block = torch.as_tensor(which[begin:end])
+        rows, moved = _unfolded(inputs, p, block, values[p], each)
+        confidence, s = inputs.evaluate(torch.full((len(rows),), p), rows)
+        broken = inputs.is_violated(torch.full((len(rows),), p), s)
+        if bool(broken.any()) and found.witness[p] is None:
+            found.witness[p] = rows[int(broken.int().argmax())].numpy().astype(np.float32)
+        folded = torch.where(confidence.isnan(), torch.inf, confidence).reshape(end - begin, each)
+        least[p, begin:end], at = folded.min(dim=1)
+        solution[p, begin:end] = moved.reshape(end - begin, each, size, channels)[torch.arange(end - begin), at].float()
+        violated[p, begin:end] = broken.reshape(end - begin, each).any(dim=1)
+    drop = (inputs.start.unsqueeze(1) - least).clamp(min=0).double().numpy()
+    return Sensitivities(which, drop, found.solution, found.violated, found.witness)
+
+
+def _pieces(inputs: int, count: int, step: int) -> Iterator[tuple[int, int, int]]:
+    for p in range(inputs):
+        for begin in range(0, count, step):
+            yield p, begin, min(begin + step, count)
+
+
+def _unfolded(inputs: Inputs, p: int, block: Tensor, values: Tensor, each: int) -> tuple[Tensor, Tensor]:
+    """Points (S * each, n) of some subspaces (S, t) of input p, and what was put into them: (S * each, t, c)."""
+    size, per_group = block.shape[1], values.shape[1]
+    digits = torch.cartesian_prod(*[torch.arange(per_group)] * size).reshape(each, size)
+    moved = values[block.unsqueeze(1), digits.unsqueeze(0)].reshape(-1, size, values.shape[2])  # (S * each, t, c)
+    features = torch.as_tensor(inputs.members)[block].repeat_interleave(each, dim=0)
+    rows = inputs.center[p].repeat(len(moved), 1)
+    rows.scatter_(1, features.reshape(len(rows), -1), moved.reshape(len(rows), -1))
+    return rows, moved

@@ -1,0 +1,1 @@
+"""Verifiers: proved bounds of a property over a whole region."""

@@ -1,0 +1,120 @@
+"""Nested Lipschitz optimisation against exact minima: never above them, and as near as was asked for."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from exact_planar import least_margin, planar
+from exact_radii import fractions
+from netassay.errors import CapabilityError
+from netassay.models.scores import Scale
+from netassay.numerics.box import Box
+from netassay.numerics.budget import Clock
+from netassay.results.guarantee import Guarantee
+from netassay.specs.halfspaces import OutputHalfspaces
+from netassay.specs.problem import Problem
+from netassay.specs.regions import Ball
+from netassay.specs.robustness import Robustness
+from netassay.verifiers import deepgo
+from netassay.verifiers.base import Finding, Limits, Task
+from netassay.verifiers.claim import claim_of
+from netassay.verifiers.deepgo import DeepGo
+from netassay.verifiers.region import Regions
+from random_graphs import GraphOnly, random_graph
+
+
+def task(problem: Problem, limits: Limits | None = None) -> Task:
+    return Task(claim_of(problem, exact=True), Regions.of([problem.region]), limits or Limits())
+
+
+def planar_problem(seed: int) -> tuple[Problem, Fraction]:
+    """A planar network over a small box, and its exact least margin."""
+    network, graph = planar(seed)
+    rng = np.random.default_rng([seed, 5])
+    center, label = rng.integers(-4, 5, 2) / 4, int(rng.integers(3))
+    box = Box(center - 0.5, center + 0.75)
+    exact = least_margin(network, label, fractions(box.lower), fractions(box.upper))
+    return Problem(GraphOnly(graph), box, Robustness(label, on=Scale.LOGITS)), exact
+
+
+def last(verifier: DeepGo, asked: Task) -> Finding:
+    found = list(verifier.verify(asked))
+    for before, after in pairwise(found):
+        assert after.lower >= before.lower
+        assert after.least <= before.least
+    return found[-1]
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_the_bound_is_below_the_minimum_and_near_it(seed: int) -> None:
+    problem, exact = planar_problem(seed)
+    found = last(DeepGo(tolerance=0.01), task(problem))
+    assert Fraction(found.lower) <= exact
+    assert Fraction(found.least) >= exact - Fraction(1, 10**12)  # evaluated in floating point
+    assert found.least - found.lower <= 0.01
+    assert found.guarantee is Guarantee.PROVED
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_verdicts_are_right(seed: int) -> None:
+    problem, exact = planar_problem(seed)
+    found = last(DeepGo(), task(problem))
+    assert found.proved is (exact > 0)
+    assert (found.point is not None) is (exact <= 0)
+    if found.point is not None:
+        assert problem.region.contains(found.point[None])[0]
+
+
+def test_a_smooth_network_of_three_inputs() -> None:
+    graph = random_graph("tanh", 1)
+    center = np.zeros(3)
+    asked = OutputHalfspaces([np.eye(3)[:1], np.eye(3)[1:]], [np.full(1, -8.0), np.full(2, -8.0)])
+    problem = Problem(GraphOnly(graph), Ball(center, 0.25, "linf", mask=np.array([True, False, True])), asked)
+    found = last(DeepGo(tolerance=0.02), task(problem))
+    assert found.proved
+    assert 0 <= found.least - found.lower <= 0.02
+
+
+def test_a_planted_bug_shows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Constants that are too small put the bound above the minimum somewhere."""
+    true_constants = deepgo._Search._proved
+    monkeypatch.setattr(deepgo._Search, "_proved", lambda self: 0.3 * true_constants(self))
+    wrong = 0
+    for seed in range(12):
+        problem, exact = planar_problem(seed)
+        wrong += Fraction(last(DeepGo(tolerance=0.01), task(problem)).lower) > exact
+    assert wrong
+
+
+def test_estimated_constants_prove_nothing() -> None:
+    for seed in range(6):
+        problem, _ = planar_problem(seed)
+        found = last(DeepGo(tolerance=0.05, estimated=2.0), task(problem))
+        assert found.guarantee is Guarantee.HEURISTIC
+        assert not found.proved
+
+
+def test_a_single_point_and_the_end_of_time() -> None:
+    problem, exact = planar_problem(2)
+    assert exact < 0
+    corner = Box(problem.region.lower, problem.region.lower)
+    found = last(DeepGo(), task(Problem(problem.network, corner, problem.property)))
+    assert found.proved or found.point is not None
+    hard = Problem(GraphOnly(random_graph("residual", 3)), Box.filled((3,), -2, 2), Robustness(0, on=Scale.LOGITS))
+    found = last(DeepGo(tolerance=1e-9), task(hard, Limits(Clock(0.2))))
+    assert found.reason == "time-out"
+    assert found.least - found.lower > 1e-9
+
+
+def test_what_is_not_served_is_refused() -> None:
+    robust = Robustness(0, on=Scale.LOGITS)
+    image = Problem(GraphOnly(random_graph("convolution", 0)), Box.filled((1, 4, 4), 0, 1), robust)
+    with pytest.raises(CapabilityError, match="at most 6"):
+        next(DeepGo().verify(task(image)))
+    for region in (Ball(np.zeros(3), 0.5, "l2"), Box.unbounded((3,))):
+        with pytest.raises(CapabilityError, match="boxes"):
+            next(DeepGo().verify(task(Problem(GraphOnly(random_graph("dense", 0)), region, robust))))

@@ -17,7 +17,7 @@ PAPER = {0: "1.80", 1: "1.56", 2: "1.21", 3: "1.26", 4: "1.21", 5: "2.81"}
 
 
 def measure() -> list[Row]:
-    """Time until the search stops and the proof has come within 0.01, and how far both are from the known ends; empty without the networks."""
+    """Time until the search stops and the proof is within 0.01, and how far both are from the known ends; empty without the networks."""
     folder = os.environ.get("NETASSAY_BENCHMARKS")
     if not folder:
         return []

@@ -71,14 +71,17 @@ def works() -> list[Work]:
     for name in ("digits-mlp", "digits-cnn"):
         network = builtin(name)
         inputs = np.asarray(digits, dtype=np.float64).reshape(-1, *network.input_shape)
-        found += [Work(f"{name}, {norm} {r}", network, inputs, np.asarray(digit_labels), norm, r) for norm, r in ((Norm.LINF, 0.06), (Norm.L2, 0.3))]
+        found += [
+            Work(f"{name}, {norm} {r}", network, inputs, np.asarray(digit_labels), norm, r)
+            for norm, r in ((Norm.LINF, 0.06), (Norm.L2, 0.3))
+        ]
     place = folder()
     if place is not None:
         images = np.load(place / "mnist" / "mnist_test_100.npz")
         pixels, labels = images["images"].reshape(-1, 784) / 255.0, images["labels"].astype(np.int64)
-        for file, eps in (("neurify_mnist/mnist24.onnx", 3), ("eran_mnist_fc/mnist_relu_3_100.onnx", 3), ("eran_mnist_fc/mnist_relu_6_100.onnx", 3)):
+        for file in ("neurify_mnist/mnist24.onnx", "eran_mnist_fc/mnist_relu_3_100.onnx", "eran_mnist_fc/mnist_relu_6_100.onnx"):
             network = na.load(str(place / file)).with_domain(na.Box.filled((784,), 0, 1))
-            found.append(Work(f"{Path(file).stem}, linf {eps}/255", network, pixels, labels, Norm.LINF, eps / 255))
+            found.append(Work(f"{Path(file).stem}, linf 3/255", network, pixels, labels, Norm.LINF, 3 / 255))
     return found
 
 

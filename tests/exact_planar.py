@@ -8,11 +8,19 @@ from itertools import combinations, product
 
 import numpy as np
 
-from exact_radii import Line, Planar, Point, _meeting, size
+from exact_radii import Line, Planar, Point, _meeting, fractions, size
 from netassay.models import nonlinear as nl
 from netassay.models import operators as op
 from netassay.models.builder import GraphBuilder
 from netassay.models.graph import Graph
+from netassay.models.scores import Scale
+from netassay.numerics.box import Box
+from netassay.specs.problem import Problem
+from netassay.specs.robustness import Robustness
+from netassay.verifiers.base import Limits, Task
+from netassay.verifiers.claim import claim_of
+from netassay.verifiers.region import Regions
+from random_graphs import GraphOnly
 
 ONE, ZERO = Fraction(1), Fraction(0)
 
@@ -69,3 +77,18 @@ def steepest(network: Planar, norm: str, center: Point, radius: Fraction, label:
         if 0 < distance <= radius:
             slopes.append((min(network.margins(p, label)) - start) / distance)
     return max(ZERO, -min(slopes)), max(ZERO, max(slopes))
+
+
+def task(problem: Problem, limits: Limits | None = None) -> Task:
+    """A verifier's task."""
+    return Task(claim_of(problem, exact=True), Regions.of([problem.region]), limits or Limits())
+
+
+def planar_problem(seed: int) -> tuple[Problem, Fraction]:
+    """A planar network over a small box, and its exact least margin."""
+    network, graph = planar(seed)
+    rng = np.random.default_rng([seed, 5])
+    center, label = rng.integers(-4, 5, 2) / 4, int(rng.integers(3))
+    box = Box(center - 0.5, center + 0.75)
+    exact = least_margin(network, label, fractions(box.lower), fractions(box.upper))
+    return Problem(GraphOnly(graph), box, Robustness(label, on=Scale.LOGITS)), exact

@@ -12,6 +12,7 @@ import pytest
 
 from exact_planar import planar, steepest
 from exact_radii import fractions
+from netassay.assessment import proved_sides
 from netassay.assessment.ask import ask
 from netassay.models.scores import OutputConvention, Scale
 from netassay.models.torch_network import GraphNetwork
@@ -24,7 +25,13 @@ from netassay.specs.regions import Ball
 from netassay.specs.robustness import Robustness
 from random_graphs import EXACT_KINDS, SMOOTH_KINDS, random_graph
 
-QUICK = Budget(queries=300, seconds=2)
+QUICK = Budget(queries=300)
+
+
+@pytest.fixture(autouse=True)
+def _moments(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half a second for the proofs of one input."""
+    monkeypatch.setattr(proved_sides, "PATIENCE", proved_sides.LEAST)
 
 
 def slopes(problem: Problem) -> LipschitzAnswer:

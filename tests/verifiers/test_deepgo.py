@@ -8,9 +8,10 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from exact_planar import least_margin, planar
-from exact_radii import fractions
+from exact_planar import planar_problem, task
 from netassay.errors import CapabilityError
+from netassay.models import operators as op
+from netassay.models.graph import Graph, Node
 from netassay.models.scores import Scale
 from netassay.numerics.box import Box
 from netassay.numerics.budget import Clock
@@ -21,24 +22,8 @@ from netassay.specs.regions import Ball
 from netassay.specs.robustness import Robustness
 from netassay.verifiers import deepgo
 from netassay.verifiers.base import Finding, Limits, Task
-from netassay.verifiers.claim import claim_of
 from netassay.verifiers.deepgo import DeepGo
-from netassay.verifiers.region import Regions
 from random_graphs import GraphOnly, random_graph
-
-
-def task(problem: Problem, limits: Limits | None = None) -> Task:
-    return Task(claim_of(problem, exact=True), Regions.of([problem.region]), limits or Limits())
-
-
-def planar_problem(seed: int) -> tuple[Problem, Fraction]:
-    """A planar network over a small box, and its exact least margin."""
-    network, graph = planar(seed)
-    rng = np.random.default_rng([seed, 5])
-    center, label = rng.integers(-4, 5, 2) / 4, int(rng.integers(3))
-    box = Box(center - 0.5, center + 0.75)
-    exact = least_margin(network, label, fractions(box.lower), fractions(box.upper))
-    return Problem(GraphOnly(graph), box, Robustness(label, on=Scale.LOGITS)), exact
 
 
 def last(verifier: DeepGo, asked: Task) -> Finding:
@@ -118,3 +103,10 @@ def test_what_is_not_served_is_refused() -> None:
     for region in (Ball(np.zeros(3), 0.5, "l2"), Box.unbounded((3,))):
         with pytest.raises(CapabilityError, match="boxes"):
             next(DeepGo().verify(task(Problem(GraphOnly(random_graph("dense", 0)), region, robust))))
+
+
+def test_what_overflows_proves_nothing() -> None:
+    huge = Graph((1,), (Node(op.Dense(np.array([[1e150]]), np.zeros(1)), (0,)), Node(op.Dense(np.array([[1e150]]), np.zeros(1)), (1,))))
+    asked = OutputHalfspaces([np.eye(1)], [np.full(1, -1.0)])
+    (found,) = DeepGo().verify(task(Problem(GraphOnly(huge), Box.filled((1,), 0, 1), asked)))
+    assert (found.proved, found.lower, found.reason) == (False, -np.inf, "incomplete")

@@ -200,3 +200,11 @@ def test_l0_is_refused_and_a_derivative_may_be_huge() -> None:
     found = proved(Problem(GraphOnly(root), ball, OutputHalfspaces([np.eye(1)], [np.zeros(1)])), 40)
     steepest = 2 * ((0.5 + 2.0**-30) ** 0.5 - 2.0**-15)  # to the end; the derivative there is 2**14
     assert steepest * (1 - 1e-12) <= found.falling <= steepest * 1.05
+
+
+def test_what_overflows_proves_nothing() -> None:
+    builder = GraphBuilder((1,))
+    value = builder.add(op.Dense(np.array([[1e150]]), np.zeros(1)), 0)
+    huge = builder.build(builder.add(op.Dense(np.array([[1e150]]), np.zeros(1)), value))
+    found = proved(Problem(GraphOnly(huge), Ball(np.zeros(1), 1.0, "l2"), OutputHalfspaces([np.eye(1)], [np.zeros(1)])))
+    assert (found.falling, found.rising) == (np.inf, np.inf)

@@ -9,6 +9,7 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 
+from exact_planar import planar_problem, task
 from netassay.errors import CapabilityError
 from netassay.models.scores import Scale
 from netassay.numerics.box import Box
@@ -25,7 +26,6 @@ from netassay.verifiers.marabou import Marabou
 from netassay.verifiers.probe import values
 from netassay.verifiers.propagation.interval import BoundedGraph
 from random_graphs import GraphOnly, random_graph
-from verifiers.test_deepgo import planar_problem, task
 
 SOLVER = pytest.mark.skipif(find_spec("maraboupy") is None, reason="maraboupy is not installed")
 

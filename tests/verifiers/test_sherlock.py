@@ -9,11 +9,11 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+from exact_planar import planar_problem, task
 from netassay.results.guarantee import Guarantee
 from netassay.verifiers.base import Finding, Task, Verifier
 from netassay.verifiers.branch_and_bound.input_splitting import InputSplitting
 from netassay.verifiers.sherlock import Sherlock, raised
-from verifiers.test_deepgo import planar_problem, task
 
 
 @dataclass(frozen=True)

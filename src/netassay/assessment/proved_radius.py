@@ -110,7 +110,7 @@ def _whole_numbers(problem: Problem, upper: float, prover: Prover, clock: Clock)
     lower = 0.0
     while lower + 1 <= min(problem.ball.radius, upper - 1) and not clock.expired:
         ball = problem.ball.with_radius(lower + 1)
-        proof = prover.settled(replace(problem, region=ball), PATIENCE * _left(clock))
+        proof = prover.settled(replace(problem, region=ball), _left(clock))  # an undecided ball is the last
         if not proof.proved:
             yield SafeBall(lower, proof)
             return

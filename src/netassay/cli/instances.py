@@ -233,7 +233,7 @@ def _verified(task: Task, started: float) -> Row:
     specification = read_vnnlib(spec)
     network = load_specified(str(model), task.model_options)
     problems = problems_of(network, specification, task.instance.spec)
-    answers = settled(ask_together(problems, task.options, None, started=started), specification) if problems else []
+    answers = settled(ask_together(problems, task.options, None, started=started), problems, specification) if problems else []
     violated = violation(answers)
     files = {} if violated is None else witness_paths(task.out, violated)
     shown = None if violated is None else violated.witness

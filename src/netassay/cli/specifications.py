@@ -14,7 +14,9 @@ from netassay.errors import DataError, InconsistentClaimsError
 if TYPE_CHECKING:
     from netassay.models.network import Network
     from netassay.results.answer import VerifyAnswer
+    from netassay.results.bracket import Bracket
     from netassay.results.verdicts import Conclusion
+    from netassay.results.witness import Witness
     from netassay.specs.problem import Problem
     from netassay.specs.vnnlib import Case, Specification
 
@@ -52,23 +54,52 @@ def problems_of(network: Network, specification: Specification, name: str) -> li
     return found
 
 
-def settled(answers: Sequence[VerifyAnswer], specification: Specification) -> list[VerifyAnswer]:
+def settled(answers: Sequence[VerifyAnswer], problems: Sequence[Problem], specification: Specification) -> list[VerifyAnswer]:
     """The answers, with violations withdrawn whose witness the specification itself, read exactly, does not admit.
 
     Problems are closed and rounded outwards, so that what is proved of them holds for the file; a violation of them need not be one.
+    A witness on the very edge is moved onto the file's own numbers, and replayed again, first.
     """
-    if len(specification.cases) == 1:
-        return [_settled(answer, specification.cases[0]) for answer in answers]
-    return [_settled(a, specification.cases[i if a.index is None else a.index]) for i, a in enumerate(answers)]
+    cases = specification.cases
+    return [_settled(a, problems[i], cases[0 if len(cases) == 1 else i if a.index is None else a.index]) for i, a in enumerate(answers)]
 
 
-def _settled(answer: VerifyAnswer, case: Case) -> VerifyAnswer:
+def _settled(answer: VerifyAnswer, problem: Problem, case: Case) -> VerifyAnswer:
     from netassay.results.answer import Verdict
 
-    witness = answer.witness
-    if answer.verdict is not Verdict.VIOLATED or (witness is not None and case.admits(witness.point.reshape(-1), witness.outputs)):
+    if answer.verdict is not Verdict.VIOLATED or (answer.witness is not None and _admitted(case, answer.witness)):
         return answer
-    return replace(answer, verdict=Verdict.UNKNOWN, reason=EXCLUDED)
+    moved = None if answer.witness is None else _moved(answer.witness, problem, case)
+    if moved is None:
+        return replace(answer, verdict=Verdict.UNKNOWN, reason=EXCLUDED)
+    return replace(answer, witness=moved, bracket=_with_value(answer.bracket, moved.value))
+
+
+def _admitted(case: Case, witness: Witness) -> bool:
+    return case.admits(witness.point.reshape(-1), witness.outputs)
+
+
+def _moved(witness: Witness, problem: Problem, case: Case) -> Witness | None:
+    """The witness on the nearest point that the file's own numbers allow, replayed; None if it is no violation there."""
+    import numpy as np
+
+    from netassay.checking.replay import Replayer
+
+    low, high = case.nearest.lower, case.nearest.upper
+    low, high = np.where(case.strict_lower, np.nextafter(low, np.inf), low), np.where(case.strict_upper, np.nextafter(high, -np.inf), high)
+    point = np.clip(np.asarray(witness.point, dtype=np.float64).reshape(-1), low, high).reshape(witness.point.shape)
+    replayer = Replayer(problem.network)
+    replay = replayer.replay(problem, point)
+    if not replay.confirmed or not all(replay.violated.values()):
+        return None
+    moved = replayer.witness(problem, point, replay)
+    return moved if _admitted(case, moved) else None
+
+
+def _with_value(bracket: Bracket, value: float) -> Bracket:
+    """The bracket whose attained side is what the moved witness attains."""
+    upper = bracket.upper
+    return bracket if upper is None else replace(bracket, upper=replace(upper, value=value))
 
 
 def violation(answers: Sequence[VerifyAnswer]) -> VerifyAnswer | None:

@@ -259,7 +259,7 @@ def _problems(asked: Asked) -> tuple[Network, Specification, list[Problem]]:
 
 
 def _answers(asked: Asked, specification: Specification, batch: list[Problem], callback: Callback | None) -> list[VerifyAnswer]:
-    return settled(ask_together(batch, asked.options, callback, started=asked.started), specification) if batch else []
+    return settled(ask_together(batch, asked.options, callback, started=asked.started), batch, specification) if batch else []
 
 
 def _competition(asked: Asked) -> ExitCode:

@@ -100,7 +100,8 @@ def apply(operator: LinearOperator, inputs: Sequence[Array], batch: int) -> Arra
 def _tensors(operator: LinearOperator) -> dict[str, Tensor]:
     import torch
 
-    return {name: torch.from_numpy(np.array(a, dtype=np.float64 if a.dtype.kind == "f" else np.int64)) for name, a in operator.arrays().items()}
+    kinds = {"f": np.float64, "i": np.int64}
+    return {name: torch.from_numpy(np.array(a, dtype=kinds[a.dtype.kind])) for name, a in operator.arrays().items()}
 
 
 def _adjoint_by_torch(operator: LinearOperator, coefficients: Array, shapes: Sequence[Shape]) -> list[Array]:
@@ -113,7 +114,7 @@ def _adjoint_by_torch(operator: LinearOperator, coefficients: Array, shapes: Seq
         return [_convolution_adjoint(operator, given, shapes[0]).numpy()]
     weights = _without_offset(operator)
     zeros = tuple(torch.zeros(len(coefficients), *s, dtype=torch.float64) for s in shapes)
-    _, pull = torch.func.vjp(lambda *x: EVALUATORS[type(operator)](operator, weights, x), *zeros)
+    pull = torch.func.vjp(lambda *x: EVALUATORS[type(operator)](operator, weights, x), *zeros)[1]
     return [t.numpy() for t in pull(given)]
 
 
@@ -126,9 +127,8 @@ def _convolution_adjoint(operator: op.Convolution, given: Tensor, shape: Shape) 
     """The input's coefficients without a forward pass: a transposed convolution, its padding cut off."""
     import torch
 
-    run: Callable[..., Tensor] = (torch.nn.functional.conv_transpose1d, torch.nn.functional.conv_transpose2d, torch.nn.functional.conv_transpose3d)[
-        len(operator.strides) - 1
-    ]
+    functions = torch.nn.functional
+    run = (functions.conv_transpose1d, functions.conv_transpose2d, functions.conv_transpose3d)[len(operator.strides) - 1]
     full = run(given, _tensors(operator)["weight"], None, operator.strides, 0, 0, operator.groups, operator.dilations)
     for axis, (size, begin) in enumerate(zip(shape[1:], operator.begins, strict=True)):
         have = full.shape[axis + 2]

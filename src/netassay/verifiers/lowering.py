@@ -64,7 +64,8 @@ def _lstm(builder: GraphBuilder, value: int, lstm: nl.Lstm, name: str) -> int:
     states: dict[int, int] = {}
     for t in reversed(range(steps)) if lstm.reverse else range(steps):
         row = builder.add(op.Slice((t, 0), (t + 1, 4 * size), (1, 1)), driven, name=name)
-        total = builder.add(op.Add(), builder.add(op.Reshape((4 * size,)), row, name=name), builder.add(recurrent, hidden, name=name), name=name)
+        own, fed_back = builder.add(op.Reshape((4 * size,)), row, name=name), builder.add(recurrent, hidden, name=name)
+        total = builder.add(op.Add(), own, fed_back, name=name)
         parts = [builder.add(op.Slice((k * size,), ((k + 1) * size,), (1,)), total, name=name) for k in range(4)]
         i, f, out = (_gate(builder, lstm, parts[k], name) for k in (0, 1, 3))
         g = builder.add(nl.Tanh(), parts[2], name=name)

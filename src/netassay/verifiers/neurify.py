@@ -144,7 +144,7 @@ def _by_highspy(forms: Array, limits: Array, seconds: float | None) -> tuple[Arr
 
 def _by_scipy(forms: Array, limits: Array, seconds: float | None) -> tuple[Array, Array] | None:
     """The same by scipy's HiGHS."""
-    from scipy.optimize import linprog  # type: ignore[import-untyped]
+    from scipy.optimize import linprog
 
     count, symbols = forms.shape
     bounds = np.tile([-1.0, 1.0], (symbols + 1, 1))

@@ -9,8 +9,8 @@ from functools import partial
 import numpy as np
 
 from netassay.models.nonlinear import Elementwise
-from netassay.numerics.norms import Norm
 from netassay.numerics.budget import Clock
+from netassay.numerics.norms import Norm
 from netassay.verifiers.base import Finding, Task, Verifier
 from netassay.verifiers.bounding import Bounding, interval_bounds, linear_bounds
 from netassay.verifiers.evaluation import Evaluator

@@ -44,7 +44,9 @@ class Regions:
     @classmethod
     def of(cls, regions: list[Ball | Box]) -> Regions:
         """The regions of problems of one network."""
-        boxes, balls, which = [], [], []
+        boxes: list[tuple[Array, Array]] = []
+        balls: list[Geometry] = []
+        which: list[int] = []
         for region in regions:
             if isinstance(region, Box):
                 boxes.append((region.lower, region.upper))

@@ -17,9 +17,11 @@ from netassay.specs.regions import Ball
 from netassay.verifiers.base import Finding, Limits, Task
 from netassay.verifiers.claim import Claim, Part
 from netassay.verifiers.evaluation import Evaluator
-from netassay.verifiers.milp import Milp, encoding, proof
+from netassay.verifiers.milp import Milp, encoding, method, proof
+from netassay.verifiers.milp.solver import Answer, Outcome, Relaxation, Solved
 from netassay.verifiers.propagation.interval import BoundedGraph
 from netassay.verifiers.region import Regions
+from netassay.verifiers.target_labels import TargetLabels
 from random_graphs import random_graph
 
 ROWS = ((1, 0), (-1, 1), (2, -1))
@@ -53,9 +55,9 @@ def cases(slopes: tuple[Fraction, ...] = SLOPES, seeds: range = range(9)):  # ty
             yield network, where, claim(network, constants), regions, min(v + c for v, c in zip(least, constants, strict=True))
 
 
-def last(method: Milp, asked: Claim, regions: Regions, exact: Fraction | None = None, tolerance: float = 0.0) -> Finding:
+def last(verifier: Milp, asked: Claim, regions: Regions, exact: Fraction | None = None, tolerance: float = 0.0) -> Finding:
     found = None
-    for found in method.verify(Task(asked, regions)):
+    for found in verifier.verify(Task(asked, regions)):
         allowed = tolerance if found.guarantee is Guarantee.SOLVER else 0.0
         assert exact is None or Fraction(found.lower) <= exact + Fraction(allowed)
     assert found is not None
@@ -166,13 +168,61 @@ def test_a_spent_clock_and_an_interrupt_end_it() -> None:
         assert set(reasons) == {"time-out"}
 
 
-def test_no_memory_is_a_reason() -> None:
-    reasons = set()
-    for *_, asked, regions, exact in cases((Fraction(0),)):
-        found = list(Milp(attack=0, tighten=0.0, solver=0.0).verify(Task(asked, regions, Limits(memory=0))))[-1]
-        assert not found.proved or exact > 0
-        reasons.add(found.reason)
+def test_no_memory_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    undecided = [c for c in cases((Fraction(0),)) if last(Milp(attack=0, tighten=0.0, solver=0.0), *c[2:4]).subproblems > 1]
+    assert undecided
+    for *_, asked, regions, exact in undecided:
+        found = last(Milp(attack=0, tighten=0.0), Claim(asked.graph, asked.parts, strict=True), regions, exact)
+        assert found.reason == ""
+        (found,) = Milp(attack=0, tighten=0.0).verify(Task(asked, regions, Limits(memory=0)))
+        assert (found.proved, found.reason) == (False, "memory")
+    monkeypatch.setattr(proof.ProofTree, "bytes", property(lambda tree: 1 << 60))
+    reasons = {last(Milp(attack=0, tighten=0.0, solver=0.0), *c[2:4]).reason for c in undecided}
     assert "memory" in reasons
+
+
+def test_rival_labels_one_by_one() -> None:
+    for _, _, asked, regions, exact in cases((Fraction(0),), range(4)):
+        parts = tuple(Part(p.rows, p.constants, label) for label, p in enumerate(asked.parts))
+        found = list(TargetLabels(Milp(attack=0)).verify(Task(Claim(asked.graph, parts, strict=True, label=9), regions)))[-1]
+        assert found.proved is (exact > 0)
+        assert Fraction(found.lower) <= exact
+        assert found.guarantee is Guarantee.PROVED
+
+
+def test_a_wrong_solver_proves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever it answers, guarantees stay apart: PROVED bounds hold, and a point that it missed is found."""
+    lies = Answer(Outcome.INFEASIBLE, 1.0, None, 1)
+    monkeypatch.setattr(method, "solve", lambda *args, **kwargs: lies)
+    points = proof.ProofTree.points
+    monkeypatch.setattr(proof.ProofTree, "points", lambda tree: points(tree) if tree.subproblems > 3 else np.zeros((0, 2)))
+    believed = 0
+    for *_, asked, regions, exact in cases((Fraction(0),)):
+        for found in Milp(attack=0, tighten=0.0, first=0.0).verify(Task(asked, regions)):
+            believed += found.proved and exact <= 0
+            if found.guarantee is Guarantee.PROVED:
+                assert Fraction(found.lower) <= exact
+                assert not found.proved or exact > 0
+        assert found.proved is (exact > 0)
+    assert believed > 0
+
+
+def test_the_lies_of_linear_programs_prove_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Multipliers that are wrong, and points that are nowhere, cost time but never soundness."""
+    true_solve = Relaxation.solve
+    rng = np.random.default_rng(0)
+
+    def lying(self: Relaxation, basis: object = None, seconds: float = np.inf) -> Solved:
+        solved = true_solve(self, basis, seconds)
+        outcome = rng.choice(np.array([Outcome.OPTIMAL, Outcome.INFEASIBLE, Outcome.STOPPED]))
+        multipliers = None if solved.multipliers is None else solved.multipliers + rng.normal(0, 0.3, len(solved.multipliers))
+        return Solved(outcome, rng.normal(0, 1, len(solved.point)), multipliers, solved.basis)
+
+    monkeypatch.setattr(Relaxation, "solve", lying)
+    for *_, asked, regions, exact in cases((Fraction(0),), range(2)):
+        for found in PROOF.verify(Task(asked, regions)):
+            assert Fraction(found.lower) <= exact if np.isfinite(found.lower) else found.lower < 0
+            assert not found.proved or exact > 0
 
 
 def test_smooth_networks_are_refused() -> None:

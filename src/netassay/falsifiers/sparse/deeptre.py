@@ -16,8 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from netassay.falsifiers.sparse.subspaces import Inputs, Sensitivities, sensitivities
-from netassay.numerics.budget import GIBIBYTE, Clock
+from netassay.falsifiers.sparse.subspaces import BATCH, Inputs, Sensitivities, sensitivities
+from netassay.numerics.budget import Clock
 from netassay.specs.problem import Problem
 
 Array = NDArray[np.float64]
@@ -62,8 +62,8 @@ def deeptre(
     problems: Sequence[Problem],
     *,
     most: int = 2,
-    points: int = 5,
-    memory: int = GIBIBYTE // 2,
+    points: int = 3,
+    memory: int = BATCH,
     seconds: float | None = None,
     together: int = 16,
     interrupted: Callable[[], bool] = lambda: False,

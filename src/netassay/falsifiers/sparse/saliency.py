@@ -7,12 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from netassay.falsifiers.sparse.subspaces import Inputs, sensitivities
-from netassay.numerics.budget import GIBIBYTE
+from netassay.falsifiers.sparse.subspaces import BATCH, Inputs, sensitivities
 from netassay.specs.problem import Problem
 
 
-def saliency(problems: Sequence[Problem], *, points: int = 5, memory: int = GIBIBYTE // 2) -> NDArray[np.float64]:
+def saliency(problems: Sequence[Problem], *, points: int = 3, memory: int = BATCH) -> NDArray[np.float64]:
     """(P, *input shape) the drop of the confidence in the label that each feature causes alone; a pixel's channels share one number.
 
     Args:
@@ -22,7 +21,8 @@ def saliency(problems: Sequence[Problem], *, points: int = 5, memory: int = GIBI
     """
     inputs = Inputs(problems, memory)
     found = sensitivities(inputs, 1, points)
-    assert found is not None
+    if found is None:
+        raise KeyboardInterrupt  # only a stop asked for gives none
     picture = np.zeros((len(inputs), inputs.center.shape[1]))
     for group, features in enumerate(inputs.members):
         picture[:, features] = found.drop[:, group, None]

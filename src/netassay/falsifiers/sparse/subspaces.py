@@ -24,6 +24,9 @@ from netassay.specs.problem import Problem
 MOST_SUBSPACES = 20_000_000
 """More subspaces of one size than that are refused: their list alone would not fit."""
 
+BATCH = 1 << 25
+"""Bytes that a batch takes by default: on a CPU what fits in its cache is evaluated fastest. Give a GPU more."""
+
 Positions = NDArray[np.intp]
 
 

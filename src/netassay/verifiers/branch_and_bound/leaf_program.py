@@ -27,7 +27,7 @@ def solve_leaf(steered: Steered, rows: Rows, weights: Array, price: float) -> tu
         weights: (m,) which outputs count: the greatest of those with a positive weight is minimised.
         price: Of leaving the splits by one unit.
     """
-    from scipy.optimize import linprog  # type: ignore[import-untyped]
+    from scipy.optimize import linprog
 
     code = rows.codes[0].numpy()
     columns, counted = np.flatnonzero(code), np.flatnonzero(weights > 0)

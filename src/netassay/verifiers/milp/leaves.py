@@ -37,7 +37,7 @@ def dual_bound(program: Program, cost: Array, multipliers: Array) -> float:
         weight = float(np.abs(constants).sum() + np.abs(terms).sum())
         total = float(constants.sum() + terms.sum())
         loss = error + 2 * gamma(program.rows + program.columns + 8) * weight
-        if not max(weight, loss, float(size.max(initial=0.0))) < LARGEST:
+        if not (weight < LARGEST and loss < LARGEST and float(size.max(initial=0.0)) < LARGEST):
             return -np.inf
         return float(np.nextafter(total - loss * (1 + 1e-6) - 8 * UNIT * (abs(total) + loss) - UNDERFLOW, -np.inf))
 

@@ -55,8 +55,8 @@ class ProofTree:
     def __init__(self, claim: Claim, encoded: ClaimProgram, limits: Limits) -> None:
         self._claim, self._encoded, self._limits = claim, encoded, limits
         self._program = encoded.program
-        self._relaxation = Relaxation(self._program)
-        self._binaries = np.flatnonzero(self._program.binary)
+        self._relaxation = Relaxation(self._program, limits.interrupted)
+        self._binaries = np.flatnonzero(encoded.encoded.program.binary)  # those of the network; a part is chosen already
         self._settled = np.inf
         self._stuck = np.inf
         self._heap: list[_Node] = []

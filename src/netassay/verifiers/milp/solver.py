@@ -77,12 +77,19 @@ class Relaxation:
 
     Args:
         program: Rows and first bounds.
+        stop: Asked between iterations; True ends a solve.
     """
 
-    def __init__(self, program: Program) -> None:
+    def __init__(self, program: Program, stop: Callable[[], bool] = lambda: False) -> None:
         self._highs = _loaded(program, integral=False)
         self._highs.setOptionValue("presolve", "off")
         self._columns = np.arange(program.columns, dtype=np.int32)
+
+        def check(event: Any) -> None:
+            if stop():
+                event.interrupt()
+
+        self._highs.cbSimplexInterrupt += check
 
     def minimise(self, column: int, sign: float = 1.0) -> None:
         """Takes one variable (or minus it) as the objective."""

@@ -84,7 +84,7 @@ class Ranges:
         needed = np.zeros(prod(self.bounded.graph.shapes[value]), dtype=np.bool_)
         needed[units] = True
         encoded = encode(self.bounded, self.region, self.known, value, needed, limits.memory)
-        relaxation, basis = Relaxation(encoded.program), None
+        relaxation, basis = Relaxation(encoded.program, limits.interrupted), None
         low, high = (np.array(side).reshape(-1) for side in self.known[value])
         for unit in units:
             for sign in (1.0, -1.0):

@@ -22,7 +22,7 @@ from netassay.verifiers.relaxations import Lines, Planes, lines, planes
 from netassay.verifiers.rounding import LARGEST, UNDERFLOW, UNIT, Array, down, gamma
 
 Slopes = Callable[[int, int], Array | None]
-"""Wanted lower slopes (B, *shape) of the ReLU-like node at a position, for bounds of a value: (value, position); None for the usual ones."""
+"""Wanted lower slopes (B, *shape) of the ReLU-like node at a position, for bounds of a value (value, position); None: the usual ones."""
 
 CHUNK = 1 << 14
 """Most numbers of one coefficient array, by default."""

@@ -23,18 +23,17 @@ from netassay.verifiers.base import Finding, Task
 from netassay.verifiers.evaluation import Evaluator
 from netassay.verifiers.probe import values
 from netassay.verifiers.propagation.interval import BoundedGraph
+from netassay.verifiers.region import Positions
 from netassay.verifiers.rounding import Array, up
-from netassay.verifiers.sparse.local_forms import Cells, Groups, LocalForms
+from netassay.verifiers.sparse.interplay import Interplay
+from netassay.verifiers.sparse.local_forms import Cells, Groups, LocalForms, Spans
 from netassay.verifiers.sparse.reach import Bools
 
 FIRST_CELLS = 4
 """Into how many cells a single feature's range is cut at first."""
 
-BATCH = 64
+BATCH = 128
 """Sets that are refined between two looks at the whole."""
-
-SMALL = 0.6
-"""A pair is quartered at once when its drops sum up to 1 - ``SMALL`` of what a row may fall."""
 
 FEW = 4
 """Clusters are bounded together when their last groups are among so few."""
@@ -52,7 +51,8 @@ class _Node:
     allowed: Array
     forced: Array
     corner: Array
-    depth: int = 0
+    guessed: bool = False
+    """Whether the bound is from parts: the node's own is still to come."""
 
     @property
     def bound(self) -> Array:
@@ -83,8 +83,9 @@ class Additive:
         self._changes = min(self._changes, count)
         if self._changes > 1 and count > 1 and (self._local.interacts.mean() > MOST_INTERACTIONS):
             raise CapabilityError("nearly all features interact")
-        self._levels: dict[int, list[_Node]] = {}
+        self._levels: dict[int, list[_Node]] = {1: []}
         self._least, self._point = np.inf, geometry.center.reshape(claim.graph.input_shape)
+        self._spans: list[Spans] = []
         self._work = 0
 
     def run(self) -> Iterator[Finding]:
@@ -92,6 +93,8 @@ class Additive:
         self._see(np.zeros((1, len(self._center))))
         for level in range(1, self._changes + 1):
             self._levels[level] = []
+            if level == 2:
+                self._interplay = Interplay(self._local, self._spans)
             for node in self._roots(level):
                 self._levels[level].append(node)
                 if self._task.limits.over:
@@ -128,28 +131,31 @@ class Additive:
         for g in range(len(self._local.groups)):
             others = tuple(int(o) for o in np.flatnonzero(near[g, g + 1 :]) + g + 1)
             if size == 2:
-                yield from (self._node(self._pair(g, o)) for o in others)
+                yield from self._pairs(g, others)
             elif len(others) >= size - 1:
                 cells = self._local.whole((g,), others, size - 1)
                 yield self._node(_cut(cells, FIRST_CELLS) if size == 1 and cells.low.shape[1] == 1 else cells)
 
-    def _pair(self, one: int, other: int) -> Cells:
-        """Two groups; their ranges are halved at once where the sum of their drops leaves little room."""
-        cells = self._local.whole((one, other))
-        singles = self._levels[1]
-        room = self._local.center - SMALL * self._local.center
-        near = (singles[one].bound + singles[other].bound >= room).any()
-        return _quartered(cells) if near and cells.low.shape[1] == 2 else cells
+    def _pairs(self, group: int, others: Groups) -> Iterator[_Node]:
+        """Pairs with a group: by what either does alone and their interplay; those for which that is too much are bounded later."""
+        singles, rows = self._levels[1], len(self._local.center)
+        near = [o for o in others if self._local.interacts[group, o]]
+        extra = self._interplay.drops(group, near) if self._interplay.served and near else np.full((len(near), rows), np.inf)
+        self._work += len(near)
+        for o, more in zip(near, extra, strict=True):
+            cells = self._local.whole((group, o))
+            most = up(up(singles[group].bound + singles[o].bound) + more)[None]
+            width = np.zeros((1, rows, cells.low.shape[1]))
+            yield _Node(cells, most, np.zeros((1, rows, 0)), width, width, guessed=True)
 
-    def _node(self, cells: Cells, depth: int = 0) -> _Node:
+    def _node(self, cells: Cells) -> _Node:
+        most, rows = np.full((len(cells), len(self._local.center)), np.inf), np.arange(len(self._local.center))
+        if len(self._spans) == len(self._local.groups):
+            return self._bounded(cells, most, rows)
         self._work += len(cells)
-        if cells.count and len(cells.allowed) > FEW:  # a hull of so many says nothing yet: it is split first
-            rows, shape = len(self._local.center), (len(cells), len(self._local.center))
-            nothing = np.zeros((*shape, len(cells.allowed))), np.ones((*shape, cells.low.shape[1]))
-            singles = np.stack([self._levels[1][g].bound for g in cells.allowed], axis=1).reshape(1, rows, -1)
-            return _Node(cells, np.full(shape, np.inf), nothing[0] + singles, nothing[1], nothing[1], depth)
-        found = self._local.drops(cells)
-        return _Node(cells, found.most, found.allowed, found.forced, found.corner, depth)
+        found, spans = self._local.drops_and_spans(cells)
+        self._spans.append(spans)  # of the single groups, in turn
+        return _Node(cells, found.most, found.allowed, found.forced, found.corner)
 
     def _state(self) -> tuple[float, dict[int, Array]]:
         """A lower bound of s, and by level the drops (R,) from which on a node is in the way."""
@@ -162,22 +168,14 @@ class Additive:
             worst.append(np.max(candidates, axis=0))
         lower = float(np.min(np.nextafter(center - worst[changes], -np.inf)))
         goal = {s: center - worst[changes - s] for s in range(2, changes + 1)}
-        goal[1] = singles[0]
+        goal[1] = center - singles[max(changes - 1, 0)]
         return lower, goal
 
     def _sums(self) -> list[Array]:
-        """(R,) for k = 0 .. t the greatest sum of k single drops that do not interact; in place of k = 0, see ``_goal_of_singles``."""
-        drops = np.stack([node.bound for node in self._levels[1]]) if self._levels[1] else np.zeros((0, len(self._local.center)))
-        sums = [independent_sums(drops[:, r], self._local.interacts, self._changes) for r in range(drops.shape[1])]
-        table = np.array(sums).T.reshape(self._changes + 1, -1)
-        found = [np.zeros(len(self._local.center)), *(up(row * (1 + 1e-14)) for row in table[1:])]
-        found[0] = self._goal_of_singles(drops, found)
-        return found
-
-    def _goal_of_singles(self, drops: Array, sums: list[Array]) -> Array:
-        """(R,) from which drop on a single group can be part of a sum that reaches s(x)."""
-        rest = sums[self._changes - 1] if self._changes > 1 else np.zeros(len(self._local.center))
-        return np.asarray(self._local.center - rest)
+        """(R,) for k = 0 .. t the greatest sum of k single drops that do not interact."""
+        drops = np.array([node.bound for node in self._levels[1]]).reshape(-1, len(self._local.center))
+        sums = [independent_sums(column, self._local.interacts, self._changes) for column in drops.T]
+        return [np.zeros(len(sums)), *(up(row * (1 + 1e-14)) for row in np.array(sums).T[1:])]
 
     def _refine(self, goal: dict[int, Array]) -> bool:
         """Splits the nodes that are in the way, the worst first, on every level; False if none could be split."""
@@ -199,6 +197,8 @@ class Additive:
 
     def _split(self, node: _Node, goal: Array) -> list[_Node]:
         cells = node.cells
+        if node.guessed:
+            return [self._tightened(node, _quartered(cells) if cells.low.shape[1] == 2 else cells, goal)]
         if cells.count and cells.allowed:
             return self._split_groups(node, goal)
         return self._split_cells(node, goal)
@@ -212,20 +212,20 @@ class Additive:
         if cells.count == 1:
             half = len(groups) // 2
             if half == 0:
-                return [self._joined(node, groups[0], (), 0)]
-            return [self._kept(node, tuple(groups[:half])), self._kept(node, tuple(groups[half:]))]
+                return [self._joined(node, groups[0], (), 0, goal)]
+            return [self._kept(node, tuple(groups[:half]), goal), self._kept(node, tuple(groups[half:]), goal)]
         first = max(1, len(groups) // 4)
-        found = [self._joined(node, g, tuple(groups[i + 1 :]), cells.count - 1) for i, g in enumerate(groups[:first])]
+        found = [self._joined(node, g, tuple(groups[i + 1 :]), cells.count - 1, goal) for i, g in enumerate(groups[:first])]
         if len(groups) - first >= cells.count:
-            found.append(self._kept(node, tuple(groups[first:])))
+            found.append(self._kept(node, tuple(groups[first:]), goal))
         return [child for child in found if child.cells.count <= len(child.cells.allowed)]
 
-    def _kept(self, node: _Node, allowed: Groups) -> _Node:
+    def _kept(self, node: _Node, allowed: Groups, goal: Array) -> _Node:
         if len(allowed) == 1 and node.cells.count == 1:
-            return self._joined(node, allowed[0], (), 0)
-        return self._tightened(node, replace(node.cells, allowed=allowed))
+            return self._joined(node, allowed[0], (), 0, goal)
+        return self._tightened(node, replace(node.cells, allowed=allowed), goal)
 
-    def _joined(self, node: _Node, group: int, allowed: Groups, count: int) -> _Node:
+    def _joined(self, node: _Node, group: int, allowed: Groups, count: int, goal: Array) -> _Node:
         """One more group that is changed for certain."""
         features = self._local.features((group,))
         low, high = (np.broadcast_to(side[features], (len(node.cells), len(features))) for side in (self._local.low, self._local.high))
@@ -236,12 +236,36 @@ class Additive:
             allowed,
             min(count, len(allowed)),
         )
-        return self._tightened(node, cells)
+        return self._tightened(node, cells, goal)
 
-    def _tightened(self, node: _Node, cells: Cells) -> _Node:
-        child = self._node(cells, node.depth + 1)
-        child.most = np.minimum(child.most, node.most)  # a part of what the node holds falls no further
+    def _tightened(self, node: _Node, cells: Cells, goal: Array) -> _Node:
+        """A part of what the node holds, which falls no further; only rows that are in the way are bounded anew."""
+        open_ = np.flatnonzero(~(node.most < goal).all(axis=0))
+        before = np.broadcast_to(node.most.max(axis=0) if len(node.most) != len(cells) else node.most, (len(cells), len(goal)))
+        return self._bounded(cells, before, open_)
+
+    def _bounded(self, cells: Cells, before: Array, rows: Positions) -> _Node:
+        """A node whose bounds ``before`` (B, R) are tightened for some rows."""
+        child = self._blank(cells, np.array(before))
+        if not self._unbounded(cells):
+            self._work += len(cells)
+            drops = self._local.drops(cells, rows)
+            child.most[:, rows] = np.minimum(child.most[:, rows], drops.most)
+            child.forced[:, rows], child.allowed[:, rows], child.corner[:, rows] = drops.forced, drops.allowed, drops.corner
         return child
+
+    @staticmethod
+    def _unbounded(cells: Cells) -> bool:
+        """Whether a hull is of so many groups that bounding it says nothing yet: it is split first."""
+        return cells.count > 0 and len(cells.allowed) > FEW
+
+    def _blank(self, cells: Cells, most: Array) -> _Node:
+        """A node without a bound of its own."""
+        shape = most.shape
+        allowed, width = np.zeros((*shape, len(cells.allowed))), np.zeros((*shape, cells.low.shape[1]))
+        if cells.allowed:
+            allowed += np.stack([self._levels[1][g].bound for g in cells.allowed], axis=1)
+        return _Node(cells, most, allowed, width, width.copy())
 
     def _split_cells(self, node: _Node, goal: Array) -> list[_Node]:
         """Halves the cells that are in the way along the feature that moves the worst row most."""
@@ -255,15 +279,15 @@ class Additive:
         pull = node.forced[mine, row] + 1e-3 * wide[mine] * node.forced[mine, row].max(axis=1, keepdims=True)
         pull = np.where(wide[mine] > NARROW, np.where(np.isfinite(pull), pull, 1.0), -1.0)
         halves = _halved(node.cells, mine, pull.argmax(axis=1))
-        child = self._node(halves, node.depth + 1)
-        child.most = np.minimum(child.most, np.concatenate([node.most[mine]] * 2))
+        open_ = np.flatnonzero(~(node.most[mine] < goal).all(axis=0))
+        child = self._bounded(halves, np.concatenate([node.most[mine]] * 2), open_)
         return [_merged(node, mine, child)]
 
     def _widths(self, cells: Cells) -> Array:
         features = self._local.features(cells.forced)
         return np.asarray((cells.high - cells.low) / np.maximum(self._local.high - self._local.low, 1e-300)[features])
 
-    def _try(self, node: _Node, cells: Array, row: Array) -> None:
+    def _try(self, node: _Node, cells: Positions, row: Positions) -> None:
         """Evaluates the points at which the worst rows of some cells fall furthest."""
         offsets = np.zeros((len(cells), len(self._center)))
         offsets[:, self._local.features(node.cells.forced)] = node.corner[cells, row]
@@ -294,7 +318,7 @@ def _within(interacts: Bools, steps: int) -> Bools:
 
 
 def _bound(nodes: list[_Node]) -> Array:
-    return np.max([node.bound for node in nodes], axis=0) if nodes else np.float64(-np.inf)
+    return np.max([node.bound for node in nodes], axis=0) if nodes else np.array(-np.inf)
 
 
 def _cut(cells: Cells, pieces: int) -> Cells:
@@ -312,7 +336,7 @@ def _quartered(cells: Cells) -> Cells:
     return cells
 
 
-def _halved(cells: Cells, mine: Array, axis: Array) -> Cells:
+def _halved(cells: Cells, mine: Positions, axis: Positions) -> Cells:
     low, high = cells.low[mine], cells.high[mine]
     at = np.arange(len(mine))
     middle = low[at, axis] / 2 + high[at, axis] / 2
@@ -321,12 +345,13 @@ def _halved(cells: Cells, mine: Array, axis: Array) -> Cells:
     return replace(cells, low=np.concatenate([low, right]), high=np.concatenate([left, high]))
 
 
-def _merged(node: _Node, gone: Array, child: _Node) -> _Node:
+def _merged(node: _Node, gone: Positions, child: _Node) -> _Node:
     """The node with some cells exchanged for others."""
     keep = np.setdiff1d(np.arange(len(node.cells)), gone)
     both = [np.concatenate([getattr(node, name)[keep], getattr(child, name)]) for name in ("most", "allowed", "forced", "corner")]
     low, high = (np.concatenate([getattr(node.cells, side)[keep], getattr(child.cells, side)]) for side in ("low", "high"))
-    return _Node(replace(node.cells, low=low, high=high), *both, depth=node.depth + 1)
+    most, allowed, forced, corner = both
+    return _Node(replace(node.cells, low=low, high=high), most, allowed, forced, corner)
 
 
 def independent_sums(drops: Array, interacts: Bools, most: int) -> list[float]:

@@ -26,6 +26,9 @@ from netassay.verifiers.sparse.reach import Bools, matrix, reached, tail
 
 Groups = tuple[int, ...]
 
+Spans = dict[int, tuple[Positions, Array, Array]]
+"""By value, the numbers that a nonlinear operator reads, and the least and greatest change of each over all cells."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Cells:
@@ -181,10 +184,15 @@ class LocalForms:
             self._paths[key] = _Path(self, np.array(key, dtype=np.intp))
         return self._paths[key]
 
-    def drops(self, cells: Cells) -> Drops:
-        """How far each row can fall in each cell."""
+    def drops(self, cells: Cells, rows: Positions | None = None) -> Drops:
+        """How far each row, or each of some rows, can fall in each cell."""
+        return self.drops_and_spans(cells, rows)[0]
+
+    def drops_and_spans(self, cells: Cells, rows: Positions | None = None) -> tuple[Drops, Spans]:
+        """The same, and the ranges that they rest on."""
         with np.errstate(all="ignore"):
-            return _Pass(self, cells).run()
+            run = _Pass(self, cells, np.arange(len(self.center)) if rows is None else rows)
+            return run.run(), run.spans
 
 
 KEPT_PATHS = 32
@@ -203,8 +211,8 @@ class _Path:
 class _Pass:
     """Forms forwards, which bound what every nonlinear operator reads; then the rows backwards, line by line, down to the features."""
 
-    def __init__(self, local: LocalForms, cells: Cells) -> None:
-        self._local, self._cells = local, cells
+    def __init__(self, local: LocalForms, cells: Cells, rows: Positions) -> None:
+        self._local, self._cells, self._rows = local, cells, rows
         self._fixed, self._loose = local.features(cells.forced), local.features(cells.allowed)
         self._ends = local.low[self._loose], local.high[self._loose]
         self._furthest = np.maximum(-self._ends[0], self._ends[1])
@@ -215,6 +223,7 @@ class _Pass:
         self._half = up(np.maximum(cells.high - self._middle, self._middle - cells.low))
         self._bends: dict[int, _Bend] = {}
         self._map_sizes: dict[int, Array] = {}
+        self.spans: Spans = {}
 
     def run(self) -> Drops:
         local = self._local
@@ -270,6 +279,7 @@ class _Pass:
         operator, source = self._local.bends[value]
         (middle, spread), (after, after_spread) = (self._enclosed(i, form.units) for i in (source, value))
         low, high = self._range(form)
+        self.spans[source] = (form.units, low.min(axis=1), high.max(axis=1))
         low, high = down(low + down(middle - spread)), up(high + up(middle + spread))
         kinked = isinstance(operator, Relu | LeakyRelu)
         found = lines(operator, low, high)
@@ -312,13 +322,13 @@ class _Pass:
 
     def _backwards(self, forms: dict[int, _Forms]) -> Drops:
         """The rows (n, B, R) brought back to the features; constants and errors (B, R)."""
-        local, shape = self._local, (len(self._cells), len(self._local.center))
+        local, shape = self._local, (len(self._cells), len(self._rows))
         constant, error = np.zeros(shape), np.zeros(shape)
         pending: dict[int, Array] = {}
         for value, coefficients in local.tail.coefficients.items():
             units = forms[value].units
-            pending[value] = np.repeat(coefficients[:, units].T[:, None], shape[0], axis=1)
-            error += np.einsum("rn,nb->br", local.tail.errors[value][:, units], forms[value].size)
+            pending[value] = np.repeat(coefficients[np.ix_(self._rows, units)].T[:, None], shape[0], axis=1)
+            error += np.einsum("rn,nb->br", local.tail.errors[value][np.ix_(self._rows, units)], forms[value].size)
         for value in sorted([*local.maps, *local.bends], reverse=True):
             passed = pending.pop(value, None)
             if passed is None:

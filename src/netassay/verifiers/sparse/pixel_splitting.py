@@ -77,10 +77,9 @@ class _Nodes:
 
     def join(self, other: _Nodes) -> _Nodes:
         one, two = self.regions, other.regions
-        assert one.part is not None and two.part is not None
-        regions = PixelRegions(
-            np.concatenate([one.lower, two.lower]), np.concatenate([one.upper, two.upper]), part=one.part.join(two.part)
-        )
+        assert one.part is not None
+        assert two.part is not None
+        regions = PixelRegions(np.concatenate([one.lower, two.lower]), np.concatenate([one.upper, two.upper]), part=one.part.join(two.part))
         return _Nodes(regions, np.concatenate([self.claim, other.claim]), np.concatenate([self.lower, other.lower]))
 
 
@@ -95,7 +94,9 @@ class _Search:
 
     def run(self) -> Iterator[Finding]:
         if self._options.attack:
-            found = probe(self._claim, self._evaluator, self._task.region, np.random.default_rng(self._task.seed), points=self._options.attack)
+            found = probe(
+                self._claim, self._evaluator, self._task.region, np.random.default_rng(self._task.seed), points=self._options.attack
+            )
             if bool(self._task.region.balls) and self._inside(found.point):
                 self._least, self._point = found.value, found.point
         waiting = self._root()

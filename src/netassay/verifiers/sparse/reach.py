@@ -12,11 +12,11 @@ from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array, csr_array, hstack, vstack
+from scipy.sparse import coo_array, csr_array, diags_array, hstack, vstack
 
 from netassay.errors import CapabilityError
 from netassay.models.nonlinear import Elementwise
-from netassay.models.operators import Convolution, LinearOperator, Shape
+from netassay.models.operators import AddConstant, ChannelAffine, Convolution, LinearOperator, MulConstant, Reshape, Shape
 from netassay.verifiers.affine import AffineMap
 from netassay.verifiers.claim import Claim
 from netassay.verifiers.propagation.interval import BoundedGraph
@@ -27,6 +27,9 @@ CHUNK = 1 << 21
 
 MOST_WEIGHTS = 20_000_000
 """Most weights of one map: beyond, this way of bounding does not pay."""
+
+_SCALING = (AddConstant, ChannelAffine, MulConstant)
+"""Maps that scale each number by itself, where they keep the shape."""
 
 Bools = NDArray[np.bool_]
 
@@ -55,6 +58,9 @@ def _matrix(operator: LinearOperator, shapes: tuple[Shape, ...]) -> csr_array:
     if isinstance(operator, Convolution):
         return _convolution(operator, shapes[0])
     affine = AffineMap(operator, shapes)
+    if isinstance(operator, Reshape) or (isinstance(operator, _SCALING) and shapes == (affine.output_shape,)):
+        (factors,) = affine.adjoint(np.ones((1, *affine.output_shape)))
+        return csr_array(diags_array(factors.reshape(-1), format="csr"))
     outputs, sizes = prod(affine.output_shape), [prod(s) for s in shapes]
     if not shapes:
         return csr_array((outputs, 0))
@@ -78,7 +84,9 @@ def _convolution(operator: Convolution, shape: Shape) -> csr_array:
     if weight.size * prod(windows) > MOST_WEIGHTS:
         raise CapabilityError(f"a convolution of more than {MOST_WEIGHTS} weights: too many to follow single features through it")
     channels = np.arange(outputs)[:, None] // (outputs // operator.groups) * per_group + np.arange(per_group)
-    rows, columns, entries = [], [], []
+    rows: list[NDArray[np.generic]] = []
+    columns: list[NDArray[np.generic]] = []
+    entries: list[NDArray[np.generic]] = []
     for offset in np.ndindex(*kernel):
         inside, place = np.ones(windows, dtype=np.bool_), np.zeros(windows, dtype=np.intp)
         axes = zip(offset, operator.strides, operator.dilations, operator.begins, shape[1:], strict=True)

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from netassay.assessment import radius as radius_module
-from netassay.assessment.ask import ask
+from netassay.assessment.ask import SEARCHED, ask
 from netassay.falsifiers import search as search_module
 from netassay.falsifiers.base import Objective
 from netassay.falsifiers.registry import METHODS
@@ -97,7 +97,7 @@ def exact(problem: Problem, point: np.ndarray) -> float:
 def test_no_planted_bug_reaches_an_answer(plant: str, norm: str, monkeypatch: pytest.MonkeyPatch) -> None:
     PLANTS[plant](monkeypatch)
     batch = problems(norm)
-    for question in Question:
+    for question in SEARCHED:
         for problem, answer in zip(batch, ask(question, batch, budget=Budget(queries=600)), strict=True):
             center = exact(problem, problem.center)
             claims = []

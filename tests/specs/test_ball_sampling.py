@@ -97,9 +97,7 @@ def test_a_ball_that_rejection_cannot_sample_is_sampled_inside(p: float) -> None
     """60 features near a face of the domain and a ball as wide as the box: neither ball nor box draws are accepted."""
     center = np.full(60, 0.1)
     ball = Ball(center, {1: 12.0, 2: 2.2}[p], p, Box.filled((60,), 0, 1))
-    assert (
-        ball_sampling._by_rejection(lambda size: ball_sampling._ball_draws(ball.geometry, size, np.random.default_rng(0)), 4, 60) is None
-    )
+    assert ball_sampling._by_rejection(lambda size: ball_sampling._ball_draws(ball.geometry, size, np.random.default_rng(0)), 4, 60) is None
     points = draw(ball, 300)
     halves = stats.ks_2samp(points[:, :30].ravel(), points[:, 30:].ravel()).pvalue
     assert halves > LEVEL, "features play the same role, whenever they are swept"

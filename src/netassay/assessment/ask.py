@@ -92,8 +92,6 @@ def ask(
         RegionError: If the question does not fit the region.
         ModelError: If the network gives other outputs each time, so that nothing could be replayed.
     """
-    if question is Question.VERIFY:
-        raise UsageError("'verify' is no question for a search; ask it with 'netassay verify', or netassay.assessment.verify")
     budget = budget or Budget()
     if question not in SEARCHED:
         raise UsageError(f"'ask' answers {', '.join(SEARCHED)}; for a verdict call 'verify'")

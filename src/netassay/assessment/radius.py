@@ -14,6 +14,7 @@ from netassay.assessment.traces import clipped_trace
 from netassay.falsifiers.base import Method
 from netassay.falsifiers.search import FALLING, Search
 from netassay.falsifiers.space import Arms, Space
+from netassay.falsifiers.sparse.swaps import swap_once
 from netassay.numerics.norms import Norm
 from netassay.results.answer import Outcome, RadiusAnswer
 from netassay.results.bracket import Bracket, End, Side
@@ -168,6 +169,7 @@ class _Walk:
     def _approach(self, changed: NDArray[np.int64]) -> None:
         if self.discrete:
             _undo_changes(self._search, changed)
+            _swap_changes(self._search, changed)
         else:
             _walk_rays(self._search, changed)
 
@@ -246,6 +248,13 @@ def _undo_changes(search: Search, changed: NDArray[np.int64]) -> None:
     for b in changed.tolist():
         while search.room[b] > 0 and not search.clock.expired and not search.interrupted() and _undo_once(search, b):
             pass
+
+
+def _swap_changes(search: Search, changed: NDArray[np.int64]) -> None:
+    """L0: exchanges two changes of a witness for one other as long as that works; then undoes what is no longer needed."""
+    for b in changed.tolist():
+        while search.room[b] > 0 and not search.clock.expired and not search.interrupted() and swap_once(search, b):
+            _undo_changes(search, np.array([b]))
 
 
 def _undo_once(search: Search, b: int) -> bool:

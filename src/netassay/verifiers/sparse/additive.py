@@ -183,14 +183,11 @@ class Additive:
         for level, least in goal.items():
             nodes = self._levels[level]
             excess = np.array([float((node.bound - least).max()) for node in nodes])
-            order = [int(i) for i in np.argsort(-excess)[:BATCH] if excess[i] >= 0 or not np.isfinite(excess[i])]
-            kept = [node for i, node in enumerate(nodes) if i not in set(order)]
-            for i in order:
-                if self._task.limits.over:
-                    kept.append(nodes[i])
-                    continue
-                parts = self._split(nodes[i], least)
-                progress |= parts != [nodes[i]]
+            chosen = {int(i) for i in np.argsort(-excess)[:BATCH] if excess[i] >= 0 or not np.isfinite(excess[i])}
+            kept: list[_Node] = []  # in the same order: single groups are known by their place
+            for i, node in enumerate(nodes):
+                parts = [node] if i not in chosen or self._task.limits.over else self._split(node, least)
+                progress |= parts != [node]
                 kept += parts
             self._levels[level] = kept
         return progress
@@ -288,10 +285,24 @@ class Additive:
         return np.asarray((cells.high - cells.low) / np.maximum(self._local.high - self._local.low, 1e-300)[features])
 
     def _try(self, node: _Node, cells: Positions, row: Positions) -> None:
-        """Evaluates the points at which the worst rows of some cells fall furthest."""
-        offsets = np.zeros((len(cells), len(self._center)))
-        offsets[:, self._local.features(node.cells.forced)] = node.corner[cells, row]
+        """Evaluates the points at which the worst rows of some cells fall furthest, other groups that fall far filling up the changes."""
+        forced = node.cells.forced
+        features, offsets = self._local.features(forced), np.zeros((len(cells), len(self._center)))
+        if len(forced) < self._changes:
+            worst = int(row[np.argmax(node.most[cells, row])])
+            drops = np.array([single.bound[worst] for single in self._levels[1]])
+            drops[self._local.interacts[list(forced)].any(axis=0)] = 0.0
+            offsets += self._furthest(independent_set(drops, self._local.interacts, self._changes - len(forced))[1], worst)
+        offsets[:, features] = node.corner[cells, row]
         self._see(offsets)
+
+    def _furthest(self, groups: Groups, row: int) -> Array:
+        """(n,) offsets at which a row falls furthest by each of some single groups."""
+        offsets = np.zeros(len(self._center))
+        for g in groups:
+            node = self._levels[1][g]
+            offsets[self._local.features((g,))] = node.corner[int(np.argmax(node.most[:, row])), row]
+        return offsets
 
     def _see(self, offsets: Array) -> None:
         region = self._task.region
@@ -359,23 +370,26 @@ def independent_sums(drops: Array, interacts: Bools, most: int) -> list[float]:
 
     Where fewer can be chosen, the sum of those.
     """
+    return [independent_set(drops, interacts, k)[0] for k in range(most + 1)]
+
+
+def independent_set(drops: Array, interacts: Bools, count: int) -> tuple[float, Groups]:
+    """The greatest such sum, and which numbers it is of.
+
+    Depth-first, the greatest numbers first; a branch ends where its next numbers cannot make it better than the best.
+    """
     order = np.argsort(-drops, kind="stable")
     value, allowed = drops[order], ~interacts[np.ix_(order, order)]
-    return [0.0, *(_best_sum(value, allowed, k) for k in range(1, most + 1))]
-
-
-def _best_sum(value: Array, allowed: Bools, count: int) -> float:
-    """Depth-first, the greatest numbers first; a branch ends where its next numbers cannot make it better than the best."""
-    best = 0.0
-    stack: list[tuple[float, int, int, Bools]] = [(0.0, count, 0, np.ones(len(value), dtype=np.bool_))]
+    best: tuple[float, Groups] = (0.0, ())
+    stack: list[tuple[float, Groups, int, Bools]] = [(0.0, (), 0, np.ones(len(value), dtype=np.bool_))]
     while stack:
-        total, left, begin, free = stack.pop()
-        best = max(best, total)
-        if not left:
-            continue
+        total, chosen, begin, free = stack.pop()
+        if total > best[0]:
+            best = (total, chosen)
+        left = count - len(chosen)
         rest = np.flatnonzero(free[begin:]) + begin
-        if len(rest) and total + float(value[rest[:left]].sum()) > best:
+        if left and len(rest) and total + float(value[rest[:left]].sum()) > best[0]:
             i = int(rest[0])
-            stack.append((total, left, i + 1, free))
-            stack.append((total + float(value[i]), left - 1, i + 1, free & allowed[i]))
-    return best
+            stack.append((total, chosen, i + 1, free))
+            stack.append((total + float(value[i]), (*chosen, i), i + 1, free & allowed[i]))
+    return best[0], tuple(int(order[i]) for i in best[1])

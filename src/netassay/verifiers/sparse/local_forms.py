@@ -265,15 +265,15 @@ class _Pass:
             exact[at, :, :-1], exact[at, :, -1] = form.slopes, form.constant
             loose[at, 0], loose[at, 1] = form.rest, form.size
         units = self._path.units[value]
-        passed = (self._path.rows[value] @ exact.reshape(total, -1)).reshape(len(units), count, width + 1)
-        rest, size = (self._path.sizes[value] @ loose.reshape(total, -1)).reshape(len(units), 2, count).transpose(1, 0, 2)
+        passed = (self._path.rows[value] @ exact.reshape(total, count * (width + 1))).reshape(len(units), count, width + 1)
+        rest, size = (self._path.sizes[value] @ loose.reshape(total, 2 * count)).reshape(len(units), 2, count).transpose(1, 0, 2)
         self._map_sizes[value] = size * (1 + 4 * gamma(step.terms)) + UNDERFLOW
         rest = (rest + 2 * gamma(step.terms) * size) * (1 + 4 * gamma(step.terms)) + UNDERFLOW
         return self._formed(units, passed[..., :-1], passed[..., -1], rest)
 
     def _begins(self, step: _Map) -> tuple[Positions, int]:
         sizes = [len(self._local.at[i][0]) for i in step.inputs]
-        return np.cumsum([0, *sizes[:-1]]), sum(sizes)
+        return np.cumsum([0, *sizes])[: len(sizes)], sum(sizes)
 
     def _elementwise(self, value: int, form: _Forms) -> _Forms:
         operator, source = self._local.bends[value]
@@ -357,7 +357,7 @@ class _Pass:
     def _mapped(self, value: int, passed: Array, pending: dict[int, Array], forms: dict[int, _Forms], error: Array) -> None:
         step, (count, rows) = self._local.maps[value], passed.shape[1:]
         error += 2 * gamma(step.terms) * np.einsum("nbr,nb->br", np.abs(passed), self._map_sizes[value])
-        below = (self._path.rows[value].T @ passed.reshape(len(passed), -1)).reshape(-1, count, rows)
+        below = (self._path.rows[value].T @ passed.reshape(len(passed), count * rows)).reshape(step.weights.shape[1], count, rows)
         begins, _ = self._begins(step)
         for begin, i in zip(begins, step.inputs, strict=True):
             self._add(pending, i, below[begin + forms[i].units], error, forms[i].size)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 
@@ -24,6 +25,9 @@ from netassay.verifiers.region import Positions
 from netassay.verifiers.rounding import Array
 from netassay.verifiers.sparse.additive import Additive
 from netassay.verifiers.sparse.pixel_regions import Bools, Part, PixelRegions
+
+NUMBERS = 100_000
+"""So many values of the network, over all parts bounded at once: large networks are bounded part by part, to look at the clock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +95,7 @@ class _Search:
         self._geometry = task.region.balls[0]
         self._least, self._point = np.inf, self._geometry.center.reshape(task.region.shape)
         self._settled, self._subproblems = np.inf, 0
+        self._batch = max(1, min(options.batch, NUMBERS // sum(prod(shape) for shape in self._bounded.graph.shapes)))
 
     def run(self) -> Iterator[Finding]:
         if self._options.attack:
@@ -141,7 +146,7 @@ class _Search:
         return _Nodes(self._tidy(PixelRegions(low, high, part=part)), np.arange(count), np.full(count, -np.inf))
 
     def _step(self, waiting: _Nodes) -> _Nodes:
-        batch = min(self._options.batch, len(waiting))
+        batch = min(self._batch, len(waiting))
         order = np.argpartition(waiting.lower, batch - 1) if batch < len(waiting) else np.arange(len(waiting))
         now, later = waiting.take(order[:batch]), waiting.take(order[batch:])
         self._subproblems += len(now)

@@ -28,6 +28,9 @@ CHUNK = 1 << 21
 MOST_WEIGHTS = 20_000_000
 """Most weights of one map: beyond, this way of bounding does not pay."""
 
+MOST_PLACES = 50_000_000
+"""Most pairs of a group of features and a number of one value."""
+
 _SCALING = (AddConstant, ChannelAffine, MulConstant)
 """Maps that scale each number by itself, where they keep the shape."""
 
@@ -111,8 +114,10 @@ def reached(bounded: BoundedGraph, groups: Bools) -> list[Bools]:
     """For every value, which of its numbers (g, n_v) each group of features reaches; ``groups`` (g, n) are the features themselves.
 
     Raises:
-        CapabilityError: If an operator of several inputs is not linear.
+        CapabilityError: If an operator of several inputs is not linear, or the network is too large.
     """
+    if len(groups) * max(prod(shape) for shape in bounded.graph.shapes) > MOST_PLACES:
+        raise CapabilityError("the network is too large to follow every single feature through it")
     found = [groups]
     for position, node in enumerate(bounded.graph.nodes):
         affine = bounded.maps[position]

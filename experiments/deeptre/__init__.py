@@ -1,0 +1,1 @@
+"""The DeepTRE paper, measured again."""

@@ -21,7 +21,7 @@ from netassay.falsifiers.search import Records, Search
 from netassay.falsifiers.space import Arms
 from netassay.numerics.box import Box
 from netassay.numerics.budget import Budget, Clock
-from netassay.results.answer import LipschitzAnswer, Question, RadiusAnswer, ReachAnswer
+from netassay.results.answer import LipschitzAnswer, RadiusAnswer, ReachAnswer
 from netassay.specs.problem import Problem
 from tiny_networks import TinyNetwork, relu_network, robustness_problems
 

@@ -90,7 +90,7 @@ def apply(operator: LinearOperator, inputs: Sequence[Array], batch: int) -> Arra
 
     from netassay.models.torch_operators import EVALUATORS
 
-    tensors = tuple(torch.from_numpy(np.require(x, requirements="CW")) for x in inputs)
+    tensors = tuple(torch.from_numpy(np.require(x, requirements=["C", "W"])) for x in inputs)
     with torch.no_grad():
         value: Array = EVALUATORS[type(operator)](operator, _tensors(operator), tensors).numpy()
     return value

@@ -1,0 +1,24 @@
+"""The DeepTRE experiments: what is missing is said, and pages hold what was measured."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from deeptre.command import MISSING, OK, main
+
+
+def test_says_what_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.delenv("NETASSAY_BENCHMARKS", raising=False)
+    assert main(["fig2", "--out", str(tmp_path)]) == MISSING
+    assert "NETASSAY_BENCHMARKS" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif("NETASSAY_BENCHMARKS" not in os.environ, reason="needs the benchmark networks: set NETASSAY_BENCHMARKS")
+def test_closes_a_bracket_by_proof(tmp_path: Path) -> None:
+    """The first image that is known to have a single changed pixel too many: nothing is to be proved, and the bracket is closed."""
+    assert main(["proofs", "--proved", "3", "--points", "2", "--seconds", "0.01", "--out", str(tmp_path)]) == OK
+    assert " of 3 brackets are closed" in (tmp_path / "proofs.md").read_text()

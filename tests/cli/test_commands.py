@@ -69,13 +69,17 @@ def test_same_seed_same_answer(run: Run, classifier: str, points: str) -> None:
     assert found() == found()
 
 
-def test_lipschitz_is_a_slope_from_below_and_d_prime_an_estimate(run: Run, classifier: str, points: str) -> None:
+def test_lipschitz_is_a_slope_from_below_a_proved_one_above_and_theorem_1_of_each(run: Run, classifier: str, points: str) -> None:
     answer = valid(run("lipschitz", classifier, points, "--index", 0, "--radius", 0.1, "--risk", "robustness@logits", "--json").json)
     assert 1.9 < answer["lower"]["value"] <= 2.0000001
     assert answer["lower"]["guarantee"] == "attained"
-    assert answer["upper"] is None
-    assert answer["d_prime"]["lower"] is None
+    assert answer["upper"]["guarantee"] == "proved"
+    assert 2 <= answer["upper"]["value"] < 2.000001
+    assert answer["d_prime"]["lower"]["guarantee"] == "proved"
+    assert answer["d_prime"]["lower"]["value"] <= 0.1
     assert answer["d_prime"]["upper"]["guarantee"] == "heuristic"
+    searched = ("lipschitz", classifier, points, "--index", 0, "--radius", 0.1, "--prover", "none", "--json")
+    assert run(*searched).json["upper"] is None
 
 
 def test_scale_measures_in_shares_of_the_domain(run: Run, classifier: str, tmp_path: Path) -> None:

@@ -204,7 +204,7 @@ VERIFIERS: dict[str, VerifierEntry] = {
         VerifierEntry(
             "pixel-splitting",
             "proved",
-            True,
+            False,
             "any operator graph; L0 balls in a bounded domain",
             "DeepTRE (the ball); Calzone, CoVerD (its covering)",
             "L0 balls: drops of small clusters of features added up, or branch and bound over which features change",

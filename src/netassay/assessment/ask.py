@@ -16,7 +16,7 @@ from netassay.assessment.proved_sides import ProvedSides
 from netassay.assessment.proving import Prover
 from netassay.assessment.radius import radius
 from netassay.assessment.reach import reach
-from netassay.assessment.rounding import representable
+from netassay.assessment.rounding import representable_problem
 from netassay.assessment.session import Session
 from netassay.assessment.settings import Progress, Settings
 from netassay.assessment.starts import Array, StartPoints, fitted
@@ -113,12 +113,13 @@ def ask(
         share = budget if prover is None or budget.seconds is None else replace(budget, seconds=SEARCHING * budget.seconds)
         own = clock if share is budget else Clock(share.seconds, clock.started)
         settings = Settings(method, share, seed, own, progress, tolerance, budget, len(problems), 0, interrupted, goal, rule)
-        answers, asked = _all(question, problems, settings, entry.build(), starts or [None] * len(problems))
+        replayer = Replayer(network)
+        answers, asked = _all(question, problems, replayer, settings, entry.build(), starts or [None] * len(problems))
         if prover is None or interrupted():
             return answers
         proving = Prover(prover, order=order, memory=budget.memory, interrupted=interrupted, seed=seed)
         told = None if progress is None else lambda grown: progress(_standing(question, grown, settings, clock))
-        return ProvedSides(proving, Replayer(network), tolerance=tolerance, told=told).all(answers, asked, clock)
+        return ProvedSides(proving, replayer, tolerance=tolerance, told=told).all(answers, asked, clock)
 
 
 def _standing(question: Question, answers: Sequence[Answer], settings: Settings, clock: Clock) -> Progress:
@@ -140,12 +141,16 @@ def _ends(answer: Answer) -> tuple[float | None, float | None]:
 
 
 def _all(
-    question: Question, problems: Sequence[Problem], settings: Settings, method: Method, starts: Sequence[Array | None]
+    question: Question,
+    problems: Sequence[Problem],
+    replayer: Replayer,
+    settings: Settings,
+    method: Method,
+    starts: Sequence[Array | None],
 ) -> tuple[list[Answer], list[Problem]]:
     """The answers of the search, and the problems they are of, as they were searched."""
     network, budget = problems[0].network, settings.budget
-    replayer = Replayer(network)
-    rounded = [_representable(p) for p in problems]
+    rounded = [representable_problem(p) for p in problems]
     begun = [fitted(p, np.zeros((0, *network.input_shape)) if s is None else s) for p, s in zip(rounded, starts, strict=True)]
     require_repeatable(replayer, rounded[0].center)
     labels, answers = _screen(question, rounded, replayer, settings)
@@ -203,15 +208,6 @@ def _completed(answer: Answer, session: Session, b: int, starts: StartPoints) ->
         options["starts"] = f"{len(starts.points)} points, SHA-256 {_digest(starts.points)}"
     notes = (*answer.notes, *session.said_of(b))
     return replace(answer, notes=notes, provenance=replace(answer.provenance, options=options))
-
-
-def _representable(problem: Problem) -> Problem:
-    """The problem with its centre rounded to the network's dtype, without leaving the domain."""
-    region = problem.region
-    if isinstance(region, Box):
-        return problem
-    center = representable(region.center, region.domain, problem.network.dtype)
-    return problem if np.array_equal(center, region.center) else replace(problem, region=replace(region, center=center))
 
 
 def _screen(

@@ -20,7 +20,7 @@ from netassay.models.onnx_reader import read_onnx
 from netassay.models.scores import Meaning, OutputConvention
 from netassay.numerics.box import Box
 from netassay.verifiers.evaluation import Evaluator
-from netassay.verifiers.propagation.interval import BoundedGraph
+from netassay.verifiers.propagation.interval import bounded_graph
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -99,7 +99,7 @@ def light_network(path: str | Path) -> LightNetwork | None:
     head = settle(source.graph, Meaning.VALUES)
     if sum(prod(a.shape) for n in head.graph.nodes for a in n.operator.arrays().values()) > LARGEST:
         return None
-    evaluator = Evaluator(BoundedGraph(head.graph))
+    evaluator = Evaluator(bounded_graph(head.graph))
     if not evaluator.by_numpy:
         return None
     originals = evaluators(source)

@@ -127,7 +127,7 @@ class Prover:
         if finding.proved:
             lower = max(lower, 0.0)
         source = self.method if finding.source in ("", self.method) else f"{self.method}: {finding.source}"
-        targets = tuple(getattr(finding, "targets", ()))
+        targets = finding.targets
         return Proof(lower, finding.proved, finding.guarantee, source, finding.point, finding.reason, targets)
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
 from netassay.numerics.box import Box
+from netassay.specs.problem import Problem
 
 
 def representable(center: NDArray[np.floating], domain: Box, dtype: str) -> NDArray[np.float64]:
@@ -22,3 +25,12 @@ def representable(center: NDArray[np.floating], domain: Box, dtype: str) -> NDAr
     near = np.where(near < domain.lower, np.nextafter(near, np.float32(np.inf)), near).astype(np.float64)
     inside = (near >= domain.lower) & (near <= domain.upper)
     return np.where(inside, near, exact)
+
+
+def representable_problem(problem: Problem) -> Problem:
+    """The problem with its centre rounded to the network's dtype, without leaving the domain."""
+    region = problem.region
+    if isinstance(region, Box):
+        return problem
+    center = representable(region.center, region.domain, problem.network.dtype)
+    return problem if np.array_equal(center, region.center) else replace(problem, region=replace(region, center=center))

@@ -13,14 +13,13 @@ from numpy.typing import NDArray
 
 from netassay.assessment.answers import common
 from netassay.assessment.proving import PATIENCE, Proof, Prover, replayed
-from netassay.assessment.rounding import representable
+from netassay.assessment.rounding import representable_problem
 from netassay.assessment.settings import Progress, Settings
 from netassay.assessment.settling import raised, settled_upper
 from netassay.assessment.stopping import StopRule
 from netassay.checking.replay import Replayer, classify, require_repeatable
 from netassay.errors import InconsistentClaimsError, UsageError
 from netassay.models.scores import Scale
-from netassay.numerics.box import Box
 from netassay.numerics.budget import Budget, Clock
 from netassay.numerics.interrupts import deferred_interrupts
 from netassay.results.answer import Outcome, Question, Verdict, VerifyAnswer
@@ -115,7 +114,7 @@ class _Verification:
     def __init__(self, problems: Sequence[Problem], settings: Settings, prover: Prover, attack: str | None) -> None:
         self._settings, self._prover, self._attack_name = settings, prover, attack
         self._replayer = Replayer(problems[0].network)
-        rounded = [_representable(p) for p in problems]
+        rounded = [representable_problem(p) for p in problems]
         require_repeatable(self._replayer, rounded[0].center)
         self._all = [self._begun(p) for p in rounded]
 
@@ -176,7 +175,7 @@ class _Verification:
         budget = settings.budget
         queries = min(ATTACK, budget.queries or ATTACK)
         seconds = None if budget.seconds is None else SHARE * budget.seconds
-        for group in _alike(open_):
+        for group in _alike(open_, budget):
             method = method_entry(str(self._attack_name)).build()
             share = replace(budget, queries=queries, seconds=seconds)
             batch = [s.problem for s in group]
@@ -284,20 +283,12 @@ class _Verification:
         return Verdict.UNKNOWN, proof.reason or ("interrupted" if self._ended else "incomplete")
 
 
-def _representable(problem: Problem) -> Problem:
-    region = problem.region
-    if isinstance(region, Box):
-        return problem
-    center = representable(region.center, region.domain, problem.network.dtype)
-    return problem if np.array_equal(center, region.center) else replace(problem, region=replace(region, center=center))
-
-
-def _alike(open_: list[_Standing]) -> list[list[_Standing]]:
+def _alike(open_: list[_Standing], budget: Budget) -> list[list[_Standing]]:
     """Problems that one search can hold, as for the other questions."""
     from netassay.assessment.ask import groups
 
     problems = [s.problem for s in open_]
-    return [[open_[i] for i in group] for group in groups(problems, list(range(len(open_))), Budget())]
+    return [[open_[i] for i in group] for group in groups(problems, list(range(len(open_))), budget)]
 
 
 def _value(side: Side | None) -> float | None:

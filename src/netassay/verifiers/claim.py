@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
 from math import nextafter
 
 import numpy as np
@@ -88,10 +88,16 @@ def claim_of(problem: Problem, *, exact: bool = False) -> Claim:
         raise CapabilityError(
             f"{network.name} is a black box: nothing can be proved about it; give an ONNX file or a PyTorch module that can be exported"
         )
-    for kind, make in (_EXACT if exact else _CLAIMS).items():
-        if isinstance(asked, kind):
-            return make(asked, network.graph, network.convention)
+    if isinstance(asked, tuple(_CLAIMS)):
+        return _made(asked, network.graph, network.convention, exact)
     raise CapabilityError(f"no proof can follow the property {asked.describe().text!r} ({asked.name}); ask for one of {', '.join(_NAMES)}")
+
+
+@lru_cache(maxsize=32)
+def _made(asked: Property, graph: Graph, convention: OutputConvention, exact: bool) -> Claim:
+    """Remembered, since a bisection asks about one property in many balls, and a claim's graph is what bounds are prepared for."""
+    make = next(make for kind, make in (_EXACT if exact else _CLAIMS).items() if isinstance(asked, kind))
+    return make(asked, graph, convention)
 
 
 def _scores(graph: Graph, convention: OutputConvention, scale: Scale) -> Graph:

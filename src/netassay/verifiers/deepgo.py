@@ -23,7 +23,7 @@ from netassay.verifiers.base import Finding, Task
 from netassay.verifiers.claim import Claim
 from netassay.verifiers.evaluation import Evaluator
 from netassay.verifiers.probe import values
-from netassay.verifiers.propagation.interval import BoundedGraph, Range
+from netassay.verifiers.propagation.interval import BoundedGraph, Range, bounded_graph
 from netassay.verifiers.propagation.linear import LinearBounds
 from netassay.verifiers.propagation.root import with_rows
 from netassay.verifiers.region import Positions, Regions
@@ -113,7 +113,7 @@ class _Search:
         self._task, self._options, self._claim = task, options, task.claim
         self._low, self._high, self._shape = low, high, task.region.shape
         self._bounded = BoundedGraph(with_rows(task.claim))
-        self._evaluator = Evaluator(BoundedGraph(task.claim.graph))
+        self._evaluator = Evaluator(bounded_graph(task.claim.graph))
         self._least, self._point = np.inf, low.reshape(self._shape)
         self._points = 0
         self._constants = self._proved() if options.estimated is None else self._estimated(options.estimated)

@@ -23,7 +23,7 @@ from netassay.models.operators import Reshape
 from netassay.results.guarantee import Guarantee
 from netassay.verifiers.base import Finding, Limits, Task
 from netassay.verifiers.evaluation import Evaluator
-from netassay.verifiers.propagation.interval import BoundedGraph
+from netassay.verifiers.propagation.interval import BoundedGraph, bounded_graph
 from netassay.verifiers.propagation.linear import LinearBounds
 from netassay.verifiers.propagation.root import part_of_rows, with_rows
 from netassay.verifiers.region import Positions
@@ -75,7 +75,7 @@ class Marabou:
         """
         _require()
         query = _Query(task)
-        evaluator = Evaluator(BoundedGraph(task.claim.graph))
+        evaluator = Evaluator(bounded_graph(task.claim.graph))
         seen = np.inf
         for part in range(len(task.claim.parts)):
             answer, values = _solved(query.program(part), task.limits, self.start)

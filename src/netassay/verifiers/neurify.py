@@ -26,7 +26,7 @@ from netassay.verifiers.base import Finding, Task
 from netassay.verifiers.claim import Claim
 from netassay.verifiers.evaluation import Evaluator
 from netassay.verifiers.probe import least
-from netassay.verifiers.propagation.interval import BoundedGraph, Range
+from netassay.verifiers.propagation.interval import BoundedGraph, Range, bounded_graph
 from netassay.verifiers.propagation.noise import padded
 from netassay.verifiers.propagation.zonotope import Zonotope, Zonotopes
 from netassay.verifiers.rounding import UNDERFLOW, Array, down, gamma
@@ -158,7 +158,7 @@ def _by_scipy(forms: Array, limits: Array, seconds: float | None) -> tuple[Array
 class _Search:
     def __init__(self, task: Task, options: Neurify) -> None:
         self._task, self._options, self._claim = task, options, task.claim
-        self._bounded = BoundedGraph(task.claim.graph)
+        self._bounded = bounded_graph(task.claim.graph)
         _check(task, self._bounded)
         self._evaluator = Evaluator(self._bounded)
         self._rows = [_rows(task.claim, i) for i in range(len(task.claim.parts))]

@@ -17,6 +17,7 @@ from netassay.verifiers.evaluation import Evaluator
 from netassay.verifiers.probe import probe
 from netassay.verifiers.propagation.interval import bounded_graph
 from netassay.verifiers.region import Regions
+from netassay.verifiers.registry import verifier_entry
 
 FEW_INPUTS = 12
 """Up to so many inputs that move, regions are split; beyond, neurons are."""
@@ -60,18 +61,18 @@ class Auto:
             yield "interval", Bounding(interval_bounds)
         if few_inputs(task.region):
             if not self.first:
-                yield "input-splitting", _input_splitting()
+                yield _named("input-splitting")
             return
         if self.first:
             yield "attack", Probing()
         if _is_sparse(task.region):
             if not self.first:
-                yield "pixel-splitting", _pixel_splitting()
+                yield _named("pixel-splitting")
             return
         if not self.begun:
             yield "crown", Bounding(linear_bounds)
         if not self.first and _splits_neurons(task):
-            yield "neuron-splitting", _neuron_splitting()
+            yield _named("neuron-splitting")
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,19 +140,5 @@ def _is_sparse(region: Regions) -> bool:
     return bounded and len(region) == 1 and len(region.balls) == 1 and region.balls[0].norm is Norm.L0
 
 
-def _pixel_splitting() -> Verifier:
-    from netassay.verifiers.sparse.pixel_splitting import PixelSplitting
-
-    return PixelSplitting()
-
-
-def _input_splitting() -> Verifier:
-    from netassay.verifiers.branch_and_bound.input_splitting import InputSplitting
-
-    return InputSplitting()
-
-
-def _neuron_splitting() -> Verifier:
-    from netassay.verifiers.branch_and_bound.neuron_splitting import NeuronSplitting
-
-    return NeuronSplitting()
+def _named(name: str) -> tuple[str, Verifier]:
+    return name, verifier_entry(name).build()

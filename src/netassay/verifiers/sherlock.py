@@ -15,7 +15,7 @@ from netassay.verifiers.base import Finding, Task, Verifier
 from netassay.verifiers.claim import Claim
 from netassay.verifiers.evaluation import Evaluator
 from netassay.verifiers.probe import Found, least, probe
-from netassay.verifiers.propagation.interval import BoundedGraph
+from netassay.verifiers.propagation.interval import bounded_graph
 from netassay.verifiers.rounding import Array, down
 
 STEPS = 40
@@ -44,7 +44,7 @@ class Sherlock:
 class _Turns:
     def __init__(self, task: Task, options: Sherlock) -> None:
         self._task, self._options, self._claim = task, options, task.claim
-        self._evaluator = Evaluator(BoundedGraph(task.claim.graph))
+        self._evaluator = Evaluator(bounded_graph(task.claim.graph))
         self._best = Found(np.inf, task.region.lower[0])
         self._last = Finding(-np.inf)
 

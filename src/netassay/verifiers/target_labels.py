@@ -21,7 +21,7 @@ from netassay.verifiers.base import Finding, Limits, Task, Verifier
 from netassay.verifiers.bounding import PartBounds, linear_bounds
 from netassay.verifiers.claim import Claim
 from netassay.verifiers.evaluation import Evaluator
-from netassay.verifiers.propagation.interval import BoundedGraph
+from netassay.verifiers.propagation.interval import bounded_graph
 from netassay.verifiers.propagation.symbolic import symbolic_bounds
 from netassay.verifiers.region import Regions
 from netassay.verifiers.rounding import Array, up
@@ -110,7 +110,7 @@ def _bytes(claim: Claim, region: Regions) -> int:
 def _at_middle(claim: Claim, region: Regions) -> Array:
     """(parts,) each part's s at the middle of the box; an output that is not a number counts as likely to fail."""
     middle = np.nan_to_num(region.lower / 2 + region.upper / 2)
-    outputs = Evaluator(BoundedGraph(claim.graph)).outputs(middle)[0]
+    outputs = Evaluator(bounded_graph(claim.graph)).outputs(middle)[0]
     found = np.array([(part.rows @ outputs + part.constants).max() for part in claim.parts])
     return np.where(np.isnan(found), -np.inf, found)
 

@@ -22,7 +22,7 @@ from netassay.verifiers.claim import Claim
 from netassay.verifiers.evaluation import Evaluator
 from netassay.verifiers.probe import probe, values
 from netassay.verifiers.propagation.chain import chain_of
-from netassay.verifiers.propagation.interval import BoundedGraph
+from netassay.verifiers.propagation.interval import BoundedGraph, bounded_graph
 from netassay.verifiers.propagation.linear import Bound, LinearBounds
 from netassay.verifiers.region import Positions, Regions
 from netassay.verifiers.rounding import Array, down
@@ -55,7 +55,7 @@ class _Search:
         if not np.isfinite(task.region.lower).all() or not np.isfinite(task.region.upper).all():
             raise CapabilityError("branch and bound needs a bounded region; give a radius, or a domain with finite ends")
         self._task, self._options, self._claim = task, options, task.claim
-        self._bounded = BoundedGraph(task.claim.graph)
+        self._bounded = bounded_graph(task.claim.graph)
         self._evaluator = Evaluator(self._bounded)
         self._rng = np.random.default_rng(task.seed)
         self._least = np.inf

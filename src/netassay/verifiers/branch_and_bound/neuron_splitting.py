@@ -17,7 +17,7 @@ from netassay.errors import CapabilityError
 from netassay.verifiers.base import Finding, Task
 from netassay.verifiers.evaluation import Evaluator
 from netassay.verifiers.probe import probe, values
-from netassay.verifiers.propagation.interval import BoundedGraph
+from netassay.verifiers.propagation.interval import bounded_graph
 from netassay.verifiers.rounding import Array
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class _Run:
         if not np.isfinite(task.region.lower).all() or not np.isfinite(task.region.upper).all():
             raise CapabilityError("branch and bound needs a bounded region; give a radius, or a domain with finite ends")
         self._task, self._options, self._claim = task, options, task.claim
-        self._evaluator = Evaluator(BoundedGraph(task.claim.graph))
+        self._evaluator = Evaluator(bounded_graph(task.claim.graph))
         self._rng = np.random.default_rng(task.seed)
         self._least = np.inf
         self._point: Array | None = None

@@ -21,7 +21,7 @@ from netassay.verifiers.milp.proof import ProofTree
 from netassay.verifiers.milp.solver import Outcome, solve
 from netassay.verifiers.milp.tightening import Ranges
 from netassay.verifiers.probe import probe, values
-from netassay.verifiers.propagation.interval import BoundedGraph
+from netassay.verifiers.propagation.interval import BoundedGraph, bounded_graph
 from netassay.verifiers.propagation.root import best_of_parts, with_rows
 from netassay.verifiers.region import Regions
 from netassay.verifiers.rounding import Array
@@ -63,7 +63,7 @@ class _Run:
         self._task, self._options, self._claim, self._limits = task, options, task.claim, task.limits
         self._bounded = BoundedGraph(with_rows(task.claim))
         check(self._bounded, task.region)
-        self._evaluator = Evaluator(BoundedGraph(task.claim.graph))
+        self._evaluator = Evaluator(bounded_graph(task.claim.graph))
         self._least = np.inf
         self._point: Array | None = None
         self._lower = -np.inf

@@ -21,7 +21,7 @@ from netassay.models.nonlinear import Elementwise
 from netassay.models.operators import Operator
 from netassay.verifiers.affine import AffineMap
 from netassay.verifiers.claim import Claim
-from netassay.verifiers.propagation.interval import BoundedGraph, Range, intersect
+from netassay.verifiers.propagation.interval import BoundedGraph, Range, bounded_graph, intersect
 from netassay.verifiers.propagation.noise import Noise, linear_map, times
 from netassay.verifiers.propagation.zonotope import BYTES, best_of_parts, rows_of_claim
 from netassay.verifiers.region import Positions, Regions
@@ -333,7 +333,7 @@ def _checked(low: Equation, high: Equation, error: Array) -> Symbolic:
 
 def symbolic_bounds(claim: Claim, regions: Regions) -> Array:
     """(parts, B) each part's bound: the rows applied to the output's equations, so that what outputs share cancels."""
-    bounded, rows = BoundedGraph(claim.graph), rows_of_claim(claim)
+    bounded, rows = bounded_graph(claim.graph), rows_of_claim(claim)
     found = []
     for block in _blocks(bounded, regions):
         symbolic = SymbolicIntervals(bounded, block)
@@ -344,7 +344,7 @@ def symbolic_bounds(claim: Claim, regions: Regions) -> Array:
 
 def label_ranges(graph: Graph, regions: Regions) -> Range:
     """The range (B, m) of every output, as the target-label paper ranks labels by (section 3.1)."""
-    bounded = BoundedGraph(graph)
+    bounded = bounded_graph(graph)
     found = [output_range(SymbolicIntervals(bounded, block)) for block in _blocks(bounded, regions)]
     return np.concatenate([low for low, _ in found]), np.concatenate([high for _, high in found])
 

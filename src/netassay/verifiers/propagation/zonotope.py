@@ -22,7 +22,7 @@ from netassay.models.nonlinear import Elementwise
 from netassay.models.operators import Operator, Shape
 from netassay.verifiers.affine import AffineMap
 from netassay.verifiers.claim import Claim
-from netassay.verifiers.propagation.interval import BoundedGraph, Range, intersect
+from netassay.verifiers.propagation.interval import BoundedGraph, Range, bounded_graph, intersect
 from netassay.verifiers.propagation.noise import Noise, linear_map, padded, times
 from netassay.verifiers.region import Positions, Regions
 from netassay.verifiers.relaxations import interval, lines, planes
@@ -357,7 +357,7 @@ def zonotope_bounds(claim: Claim, regions: Regions) -> Array:
 
     Regions are bounded together as far as ``BYTES`` allow.
     """
-    bounded = BoundedGraph(claim.graph)
+    bounded = bounded_graph(claim.graph)
     graph = bounded.graph
     relaxed = sum(prod(graph.shapes[p + 1]) for p in range(len(graph.nodes)) if bounded.maps[p] is None)
     each = 8 * max(prod(s) for s in graph.shapes) * (prod(graph.input_shape) + relaxed)

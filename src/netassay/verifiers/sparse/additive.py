@@ -22,7 +22,7 @@ from netassay.errors import CapabilityError
 from netassay.verifiers.base import Finding, Task
 from netassay.verifiers.evaluation import Evaluator
 from netassay.verifiers.probe import values
-from netassay.verifiers.propagation.interval import BoundedGraph
+from netassay.verifiers.propagation.interval import bounded_graph
 from netassay.verifiers.region import Positions
 from netassay.verifiers.rounding import Array, up
 from netassay.verifiers.sparse.interplay import Interplay
@@ -78,7 +78,7 @@ class Additive:
         self._changes = int(geometry.radius)
         self._center = geometry.center
         self._local = LocalForms(claim, geometry)
-        self._evaluator = Evaluator(BoundedGraph(claim.graph))
+        self._evaluator = Evaluator(bounded_graph(claim.graph))
         count = len(self._local.groups)
         self._changes = min(self._changes, count)
         if self._changes > 1 and count > 1 and (self._local.interacts.mean() > MOST_INTERACTIONS):

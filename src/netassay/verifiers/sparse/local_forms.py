@@ -18,7 +18,7 @@ from netassay.errors import CapabilityError
 from netassay.models.nonlinear import Elementwise, LeakyRelu, Relu
 from netassay.specs.ball_geometry import Geometry
 from netassay.verifiers.claim import Claim
-from netassay.verifiers.propagation.interval import BoundedGraph, Range
+from netassay.verifiers.propagation.interval import Range, bounded_graph
 from netassay.verifiers.region import Positions, Regions
 from netassay.verifiers.relaxations import Lines, lines
 from netassay.verifiers.rounding import LARGEST, UNDERFLOW, UNIT, Array, down, gamma, up
@@ -109,7 +109,7 @@ class LocalForms:
     """
 
     def __init__(self, claim: Claim, geometry: Geometry) -> None:
-        self.claim, self._bounded = claim, BoundedGraph(claim.graph)
+        self.claim, self._bounded = claim, bounded_graph(claim.graph)
         shape, center = claim.graph.input_shape, geometry.center
         if not (np.isfinite(geometry.outer_low).all() and np.isfinite(geometry.outer_high).all()):
             raise CapabilityError("an L0 ball needs a bounded domain")

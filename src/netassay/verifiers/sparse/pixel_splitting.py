@@ -19,7 +19,7 @@ from netassay.numerics.norms import Norm
 from netassay.verifiers.base import Finding, Task
 from netassay.verifiers.evaluation import Evaluator
 from netassay.verifiers.probe import probe, values
-from netassay.verifiers.propagation.interval import BoundedGraph
+from netassay.verifiers.propagation.interval import bounded_graph
 from netassay.verifiers.propagation.linear import Bound, LinearBounds
 from netassay.verifiers.region import Positions
 from netassay.verifiers.rounding import Array
@@ -90,7 +90,7 @@ class _Nodes:
 class _Search:
     def __init__(self, task: Task, options: PixelSplitting) -> None:
         self._task, self._options, self._claim = task, options, task.claim
-        self._bounded = BoundedGraph(task.claim.graph)
+        self._bounded = bounded_graph(task.claim.graph)
         self._evaluator = Evaluator(self._bounded)
         self._geometry = task.region.balls[0]
         self._least, self._point = np.inf, self._geometry.center.reshape(task.region.shape)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from fractions import Fraction
 from itertools import combinations, product
 
 import numpy as np
 
-from exact_radii import Line, Planar, Point, _meeting, fractions, size
+from exact_radii import Line, Planar, Point, crossings, fractions, size
 from netassay.models import nonlinear as nl
 from netassay.models import operators as op
 from netassay.models.builder import GraphBuilder
@@ -44,16 +44,10 @@ def ties(network: Planar) -> Iterator[Line]:
             yield a, b, constant
 
 
-def corners(lines: Iterable[Line]) -> set[Point]:
-    """Where lines meet."""
-    usable = {line for line in lines if line[0] or line[1]}
-    return {p for pair in combinations(usable, 2) if (p := _meeting(*pair)) is not None}
-
-
 def least_margin(network: Planar, label: int, low: Point, high: Point) -> Fraction:
     """The least margin of ``label`` over all other outputs in a box: s is affine between the lines, so least at a corner."""
     walls = [(ONE, ZERO, -v) for v in (low[0], high[0])] + [(ZERO, ONE, -v) for v in (low[1], high[1])]
-    found = corners([*network.lines(label), *walls])
+    found = crossings([*network.lines(label), *walls])
     inside = [p for p in found if all(a <= v <= b for a, v, b in zip(low, p, high, strict=True))]
     return min(min(network.margins(p, label)) for p in inside)
 
@@ -72,7 +66,7 @@ def steepest(network: Planar, norm: str, center: Point, radius: Fraction, label:
         walls = [(ONE, s * ONE, -x - s * y - t * radius) for s in (1, -1) for t in (1, -1)]
     start = min(network.margins(center, label))
     slopes = []
-    for p in corners([*network.lines(label), *ties(network), *bends, *walls]):
+    for p in crossings([*network.lines(label), *ties(network), *bends, *walls]):
         distance = size(norm, [p[0] - x, p[1] - y])
         if 0 < distance <= radius:
             slopes.append((min(network.margins(p, label)) - start) / distance)

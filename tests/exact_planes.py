@@ -10,19 +10,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
-from itertools import combinations, product
+from itertools import product
 
 import numpy as np
 
+from exact_radii import Line, Point, crossings
 from netassay.models import nonlinear as nl
 from netassay.models import operators as op
 from netassay.models.builder import GraphBuilder
 from netassay.models.graph import Graph
 from netassay.models.operators import Operator
-
-Point = tuple[Fraction, Fraction]
-Line = tuple[Fraction, Fraction, Fraction]
-"""a, b, c of ``a x + b y + c = 0``."""
 
 
 @dataclass(frozen=True)
@@ -112,15 +109,6 @@ class Square:
 def box_edges(bound: Fraction) -> list[Line]:
     zero, one = Fraction(0), Fraction(1)
     return [(one, zero, bound), (one, zero, -bound), (zero, one, bound), (zero, one, -bound)]
-
-
-def crossings(lines: Sequence[Line]) -> list[Point]:
-    found = set()
-    for (a, b, c), (d, e, f) in combinations(set(lines), 2):
-        det = a * e - b * d
-        if det:
-            found.add(((b * f - c * e) / det, (c * d - a * f) / det))
-    return list(found)
 
 
 @cache

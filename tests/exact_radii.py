@@ -94,7 +94,7 @@ class Planar:
             *((Fraction(1), Fraction(0), -v) for v in (low, high)),
             *((Fraction(0), Fraction(1), -v) for v in (low, high)),
         ]
-        candidates = {p for one, other in combinations(lines, 2) if (p := _meeting(one, other)) is not None}
+        candidates = crossings(lines)
         for line in lines:
             candidates.update(_nearest_on(line, center))
         inside = [p for p in candidates if all(low <= v <= high for v in p)]
@@ -102,11 +102,18 @@ class Planar:
         return next((found for found, p in sizes if min(self.margins(p, label)) <= 0), None)
 
 
-def _meeting(one: Line, other: Line) -> Point | None:
+def meeting(one: Line, other: Line) -> Point | None:
+    """The point that two lines share; None where they are parallel."""
     det = one[0] * other[1] - other[0] * one[1]
     if not det:
         return None
     return (one[1] * other[2] - other[1] * one[2]) / det, (other[0] * one[2] - one[0] * other[2]) / det
+
+
+def crossings(lines: Iterable[Line]) -> set[Point]:
+    """Where lines meet."""
+    usable = {line for line in lines if line[0] or line[1]}
+    return {p for pair in combinations(usable, 2) if (p := meeting(*pair)) is not None}
 
 
 def _nearest_on(line: Line, center: Point) -> list[Point]:
@@ -120,5 +127,5 @@ def _nearest_on(line: Line, center: Point) -> list[Point]:
         (Fraction(1), Fraction(-1), y - x),
         (Fraction(1), Fraction(1), -x - y),
     ]
-    crossings = [p for other in through if (p := _meeting(line, other)) is not None]
+    crossings = [p for other in through if (p := meeting(line, other)) is not None]
     return [(x - gap * a, y - gap * b), *crossings]

@@ -112,7 +112,7 @@ class Family:
     share: float = 1.0
 
 
-def _right(network: Network, inputs: Array, labels: NDArray[np.int64], seed: int, count: int) -> Array:
+def rightly_decided(network: Network, inputs: Array, labels: NDArray[np.int64], seed: int, count: int) -> Array:
     """``count`` inputs drawn from those that the network decides as labelled."""
     order = np.random.default_rng(seed).permutation(len(inputs))[: 4 * count]
     with torch.no_grad():
@@ -126,7 +126,7 @@ def _digits(name: str) -> Callable[[int, int], tuple[Network, Array]]:
     def build(seed: int, count: int) -> tuple[Network, Array]:
         network = builtin(name)
         images, labels = digits_test(flat=name.endswith("mlp"))
-        return network, _right(network, images.astype(np.float64), labels, seed, count)
+        return network, rightly_decided(network, images.astype(np.float64), labels, seed, count)
 
     return build
 
@@ -134,14 +134,14 @@ def _digits(name: str) -> Callable[[int, int], tuple[Network, Array]]:
 def _mnistfc(seed: int, count: int) -> tuple[Network, Array]:
     network = na.load(str(folder() / "vnncomp2021" / "mnistfc" / "onnx" / "mnist-net_256x2.onnx"), input_domain=(0, 1))
     data = np.load(folder() / "mnist" / "mnist_test_full.npz")
-    return network, _right(network, data["images"].reshape(-1, *network.input_shape) / 255.0, data["labels"], seed, count)
+    return network, rightly_decided(network, data["images"].reshape(-1, *network.input_shape) / 255.0, data["labels"], seed, count)
 
 
 def _cifar(seed: int, count: int) -> tuple[Network, Array]:
     path = folder() / "vnncomp2021" / "oval21" / "onnx" / "cifar_base_kw.onnx"
     network = na.load(str(path), input_domain=(0, 1), mean=CIFAR_MEAN, std=CIFAR_STD)
     data = np.load(folder() / "cifar10" / "cifar10_test_1000.npz")
-    return network, _right(network, data["images"].transpose(0, 3, 1, 2) / 255.0, data["labels"], seed, max(1, count * 2 // 5))
+    return network, rightly_decided(network, data["images"].transpose(0, 3, 1, 2) / 255.0, data["labels"], seed, max(1, count * 2 // 5))
 
 
 def _acasxu(seed: int, count: int) -> tuple[Network, Array]:
@@ -176,7 +176,7 @@ class Result:
     seconds: float
 
 
-def _ours(name: str, network: Network, inputs: Array, norm: str, queries: int, seed: int) -> Result:
+def ask_ours(name: str, network: Network, inputs: Array, norm: str, queries: int, seed: int) -> Result:
     counted = (Blind if name.endswith("black box") else Counted)(network)
     batch = problems(counted, inputs, None, risk=parse_risk("robustness"), norm=norm)
     counted.count.clear()
@@ -194,7 +194,7 @@ def _ours(name: str, network: Network, inputs: Array, norm: str, queries: int, s
     )
 
 
-def _peer(name: str, network: Network, inputs: Array, norm: str, queries: int, seed: int) -> Result:
+def ask_peer(name: str, network: Network, inputs: Array, norm: str, queries: int, seed: int) -> Result:
     batch = problems(network, inputs, None, risk=parse_risk("robustness"), norm=norm)
     radius_peers.warm_up(name, Norm.of(norm))
     begin = time.process_time()
@@ -284,7 +284,7 @@ def _contests(name: str, network: Network, inputs: Array, norm: str, plan: Plan)
             spend = int(queries * family.share)
             if not plan.slow and spend > SLOW_QUERIES and who in radius_peers.PEERS and radius_peers.PEERS[who].slow:
                 continue
-            ask_it = _peer if who in radius_peers.PEERS else _ours
+            ask_it = ask_peer if who in radius_peers.PEERS else ask_ours
             result = ask_it(who, network, inputs, norm, spend, plan.seed)
             print(f"  {name} {norm} {who} {spend}: {result.seconds:.1f} s", flush=True)
             yield who, spend, result

@@ -46,6 +46,7 @@ class Result:
         captions: By the same suffix, one sentence for each.
         differs: How this differs from the paper's experiment.
         seen: What to read from it.
+        script: What measures it, as named on the page.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Result:
     captions: Mapping[str, str]
     differs: Sequence[str]
     seen: Sequence[str] = field(default=())
+    script: str = "experiments/deepquant/run.py"
 
 
 def number(value: float, digits: int = 4) -> str:
@@ -95,7 +97,7 @@ def _page(result: Result, setting: Setting, seconds: float) -> str:
     if result.seen:
         parts.append("## What it shows\n\n" + _list(result.seen))
     parts += [f"## The paper\n\n{result.paper}", "## What differs from the paper\n\n" + _list(result.differs)]
-    parts.append(f"---\n\n`python experiments/deepquant/run.py {result.name}`, {_circumstances(setting, seconds)}")
+    parts.append(f"---\n\n`python {result.script} {result.name}`, {_circumstances(setting, seconds)}")
     return "\n\n".join(parts) + "\n"
 
 

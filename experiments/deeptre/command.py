@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 from collections.abc import Sequence
+from functools import partial
+from importlib import import_module
 from pathlib import Path
 
+from deepquant import setting
+from deepquant.setting import Setting, Size
+from deeptre import larger
 from deeptre.measure import Proved, UnavailableError, course, first_uppers, images, proofs
 from netassay.falsifiers.sparse.deeptre import Estimate
 
 RESULTS = Path(__file__).parent / "results"
-NAMES = ("fig1", "fig2", "proofs")
+FIGURES = ("fig3", "fig4", "fig6", "fig7", "fig9")
+"""Names, which are also those of the modules; each page has a drawing."""
+
+NAMES = ("fig1", "fig2", "proofs", *larger.SETTINGS, *FIGURES)
 OK, MISSING, INTERRUPTED = 0, 1, 130
 
 
@@ -21,14 +30,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.out.mkdir(parents=True, exist_ok=True)
     try:
         for name in NAMES if "all" in options.names else dict.fromkeys(options.names):
-            page = {"fig1": fig1, "fig2": fig2, "proofs": proved}[name](options)
+            if name in FIGURES:
+                drawn(name, options)
+                continue
+            pages = {"fig1": fig1, "fig2": fig2, "proofs": proved}
+            page = pages[name](options) if name in pages else brackets(name, options)
             (options.out / f"{name}.md").write_text(page, encoding="utf-8")
-    except UnavailableError as missing:
+    except (UnavailableError, setting.UnavailableError) as missing:
         print(missing, file=sys.stderr)
         return MISSING
     except KeyboardInterrupt:
         return INTERRUPTED
     return OK
+
+
+def drawn(name: str, options: argparse.Namespace) -> None:
+    """Measures a figure of its own module, and writes its page and its drawings."""
+    from deepquant.report import Result, write  # with matplotlib, which the other pages do not need
+
+    kept = {"cache": options.cache} if options.cache else {}
+    asked = Setting(Size.QUICK if options.quick else Size.FULL if options.full else Size.USUAL, seed=options.seed, **kept)
+    asked.say(f"{name}:")
+    begin = time.process_time()
+    result: Result = import_module(f"deeptre.{name}").measure(asked)
+    write(result, options.out, asked, time.process_time() - begin)
 
 
 def fig1(options: argparse.Namespace) -> str:
@@ -74,6 +99,14 @@ def proved(options: argparse.Namespace) -> str:
     )
 
 
+def brackets(name: str, options: argparse.Namespace) -> str:
+    """Brackets on one of the larger networks."""
+    points, queries, seconds = options.points, options.queries, options.seconds
+    told = partial(print, file=sys.stderr, flush=True)
+    found = larger.measured(name, options.larger, points=points, queries=queries, seconds=seconds, told=told)
+    return larger.page(name, found, points=points, queries=queries, seconds=seconds)
+
+
 def _grid(points: int) -> str:
     return (
         f"Grid: {points} values of each pixel, both ends of [0, 1] among them. The lower bounds are heuristic (nothing is known between "
@@ -97,11 +130,18 @@ def _table(rows: Sequence[str]) -> str:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="run.py", description="Measures figures of the DeepTRE paper again.")
-    parser.add_argument("names", nargs="+", choices=[*NAMES, "all"], metavar="NAME", help="fig1, fig2, proofs, or all")
+    parser.add_argument("names", nargs="+", choices=[*NAMES, "all"], metavar="NAME", help=f"{', '.join(NAMES)}, or all")
     parser.add_argument("--images", type=int, default=1000, help="images at t = 1 (default: 1000)")
     parser.add_argument("--pairs", type=int, default=200, help="images at t = 2 (default: 200)")
     parser.add_argument("--proved", type=int, default=200, help="images whose brackets are to be closed (default: 200)")
+    parser.add_argument("--larger", type=int, default=20, help="images of each larger network (default: 20)")
+    parser.add_argument("--queries", type=int, default=3000, help="queries of the search on the larger networks (default: 3000)")
     parser.add_argument("--points", type=int, default=3, help="grid points per pixel (default: 3)")
     parser.add_argument("--seconds", type=float, default=60.0, help="time for the proof of one ball (default: 60)")
+    parser.add_argument("--cache", type=Path, help="fig9: folder of trained networks (default: that of the DeepQuant experiments)")
+    parser.add_argument("--seed", type=int, default=0, help="everything random in fig3 to fig9 comes from it")
+    size = parser.add_mutually_exclusive_group()
+    size.add_argument("--quick", action="store_true", help="fig3 to fig9: small networks that need no benchmark folder, seconds")
+    size.add_argument("--full", action="store_true", help="fig3 to fig9: as much as the paper, hours")
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the pages (default: results/ beside this script)")
     return parser

@@ -1,4 +1,4 @@
-"""Measures figures of the DeepTRE paper again: ``python experiments/deeptre/run.py fig1 fig2 proofs | all``."""
+"""Measures figures of the DeepTRE paper again: ``python experiments/deeptre/run.py NAME ... | all``; ``--help`` has the names."""
 
 from __future__ import annotations
 

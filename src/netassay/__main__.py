@@ -1,6 +1,6 @@
 """``python -m netassay`` is the command line."""
 
-from netassay.cli.main import run
+from netassay.cli.entry import run
 
 if __name__ == "__main__":
     run()

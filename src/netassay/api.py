@@ -246,6 +246,7 @@ def verify(
     method: str = "auto",
     attack: str | None = "auto",
     order: str = "none",
+    float32: bool = False,
     budget: Budget | None = None,
     seed: int = 0,
     progress: Callable[[Progress], None] | None = None,
@@ -261,6 +262,7 @@ def verify(
         method: A verifier of ``na.verification_methods()``.
         attack: A method of ``na.methods()`` that looks for a violation first; None for none.
         order: In which order rival labels are taken: "bounds", "confidence", or "none" for all at once (target-label paper, Algorithm 1).
+        float32: Whether HOLDS has to be true of the network as float32 evaluates it too, rounding included.
         budget: Queries of the attack, seconds for everything (60 by default), memory.
         seed: As for ``radius``.
         progress: As for ``radius``.
@@ -268,7 +270,7 @@ def verify(
     """
     problem = _problem(_checked(network), risk, region, label)
     how: dict[str, Any] = {"budget": budget, "seed": seed, "progress": progress, "stop": stop}
-    return verify_all([problem], method=method, attack=attack, order=order, **how)[0]
+    return verify_all([problem], method=method, attack=attack, order=order, float32=float32, **how)[0]
 
 
 def verification_methods() -> list[VerifierEntry]:

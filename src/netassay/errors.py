@@ -10,8 +10,9 @@
     │   │   └── NotFiniteError         NaN or infinity at an input
     │   ├── DataError                  inputs or labels that do not fit the model
     │   ├── RegionError                an empty, unbounded or ill-formed region
-    │   └── PropertyError              a property that does not fit the network's outputs
-    │       └── UnsupportedSpecificationError
+    │   ├── PropertyError              a property that does not fit the network's outputs
+    │   │   └── UnsupportedSpecificationError
+    │   └── StoreError                 a store that cannot be opened, read or written
     ├── CapabilityError                the model lacks what a method needs (a gradient, a graph); exit code 2
     ├── BudgetSpentError               the query or time budget is used up; searches stop on it
     └── InconsistentClaimsError        a proved and an attained value contradict each other: a bug in netassay
@@ -60,6 +61,10 @@ class PropertyError(InputError):
 
 class UnsupportedSpecificationError(PropertyError):
     """A specification file that is not a union of input boxes with output polyhedra."""
+
+
+class StoreError(InputError):
+    """A store that cannot be opened, read or written; what it holds already is kept."""
 
 
 class CapabilityError(InputError):

@@ -32,7 +32,15 @@ CALLS: list[dict[str, Any]] = []
 
 
 def verify(
-    problems: Sequence[Problem], *, method: str, budget: Budget, seed: int, order: str = "bounds", progress: Any = None, stop: Any = None
+    problems: Sequence[Problem],
+    *,
+    method: str,
+    budget: Budget,
+    seed: int,
+    order: str = "bounds",
+    float32: bool = False,
+    progress: Any = None,
+    stop: Any = None,
 ) -> list[VerifyAnswer]:
     """Verdicts from the corners of each region; ``method`` says what goes wrong ("solver", "unknown", "interrupted", "boom", ...)."""
     CALLS.append({"problems": len(problems), "method": method, "budget": budget, "seed": seed, "order": order})

@@ -11,11 +11,12 @@ from typer.testing import CliRunner
 from netassay import __version__
 from netassay.cli.main import app
 
-COMMANDS = ("assess", "radius", "lipschitz", "reach", "verify", "methods", "doctor", "demo", "schema")
+ASKING = ("assess", "radius", "lipschitz", "reach", "verify", "check")
+COMMANDS = (*ASKING, "report", "export", "show", "compare", "methods", "doctor", "demo", "schema")
 SEARCHES = ("assess", "radius", "lipschitz", "reach")
 SHARED = ("--json", "--seed", "--seconds", "--queries", "--memory", "--device", "--quiet", "--method", "--outputs", "--decision")
 SHARED += ("--mean", "--std", "--domain", "--radius", "--scale", "--mask", "--granularity", "--one-hot", "--group", "--trust", "--out")
-SHARED += ("--report", "--limit", "--index", "--norm", "--risk", "--debug", "--start", "--target")
+SHARED += ("--report", "--limit", "--index", "--norm", "--risk", "--debug", "--start", "--target", "--label-column")
 
 
 def helped(*arguments: str) -> str:
@@ -65,7 +66,7 @@ def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
     code = f"""
 import sys
 sys.argv = ["netassay", *{arguments!r}]
-from netassay.cli.main import run
+from netassay.cli.entry import run
 try:
     run()
 except SystemExit as end:

@@ -122,3 +122,52 @@ def test_a_factory_that_states_no_shape_takes_that_of_the_data(run: Run, tmp_pat
     assert alone.code == 2
     assert "input shape of Sequential is not known" in alone.err
     sys.modules.pop("shapeless", None)
+
+
+def test_a_data_factory_is_run_once_and_gives_the_shape_too(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = """
+import numpy as np
+
+calls = []
+
+def network():
+    return lambda batch: np.stack([batch.sum(axis=(1, 2, 3)), np.ones(len(batch))], axis=1)
+
+def data():
+    calls.append(1)
+    return {"x": np.full((2, 2, 2, 3), 0.25).tolist(), "y": [1, 0], "lower": 0.0, "upper": 1.0}
+"""
+    (tmp_path / "own_shape.py").write_text(source, encoding="utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    done = run(
+        "radius", "own_shape:network", "own_shape:data", "--index", 1, "--domain", "data", "--radius", 0.1, "--queries", 50, "--json"
+    )
+    assert done.code == 2, done.out  # every feature has one value in the data, so its range is a point
+    done = run("radius", "own_shape:network", "own_shape:data", "--index", 1, "--queries", 50, "--json")
+    assert done.code == 0, done.err
+    assert done.json["region"]["features"] == 12
+    assert len(sys.modules["own_shape"].calls) == 2
+    sys.modules.pop("own_shape", None)
+
+
+def test_a_folder_of_pictures(run: Run) -> None:
+    image = pytest.importorskip("PIL.Image", reason="Pillow is not installed: extra 'images'")
+    from netassay.models.builtin import digits_test
+
+    inputs, labels = digits_test()
+    for i in range(4):
+        folder = Path("pictures") / str(labels[i])
+        folder.mkdir(parents=True, exist_ok=True)
+        image.fromarray((inputs[i, 0] * 255).round().astype(np.uint8)).save(folder / f"{i}.png")
+    done = run("verify", "digits-cnn", "pictures", "--norm", "linf", "--radius", 0.01, "--json")
+    assert done.code == 0, done.err
+    assert done.json["summary"]["holds"] == 4
+
+
+def test_the_label_column_of_a_table(run: Run, own_code: str) -> None:
+    Path("table.csv").write_text(TABLE.replace("label", "outcome"), encoding="utf-8")
+    options = ("--index", 0, "--domain", "data", "--queries", 200, "--json")
+    assert run("radius", own_code, "table.csv", *options).code == 2
+    done = run("radius", own_code, "table.csv", "--label-column", "outcome", *options)
+    assert done.code == 0, done.err
+    assert done.json["region"]["features"] == 3

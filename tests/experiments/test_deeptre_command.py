@@ -22,3 +22,12 @@ def test_closes_a_bracket_by_proof(tmp_path: Path) -> None:
     """The first image that is known to have a single changed pixel too many: nothing is to be proved, and the bracket is closed."""
     assert main(["proofs", "--proved", "3", "--points", "2", "--seconds", "0.01", "--out", str(tmp_path)]) == OK
     assert " of 3 brackets are closed" in (tmp_path / "proofs.md").read_text()
+
+
+@pytest.mark.skipif("NETASSAY_BENCHMARKS" not in os.environ, reason="needs the benchmark networks: set NETASSAY_BENCHMARKS")
+def test_larger_networks_have_pages_of_their_own(tmp_path: Path) -> None:
+    small = ["--larger", "1", "--queries", "50", "--points", "2", "--seconds", "0.01"]
+    assert main(["cifar_base_kw", *small, "--out", str(tmp_path)]) == OK
+    page = (tmp_path / "cifar_base_kw.md").read_text()
+    assert "of 1 brackets are closed" in page
+    assert "(0.485, 0.456, 0.406)" in page

@@ -11,40 +11,11 @@ import numpy as np
 import pytest
 
 from netassay.errors import DataError, UsageError
-from netassay.models.network import Network
-from netassay.models.scores import Meaning, OutputConvention
+from netassay.models.scores import Meaning
 from netassay.numerics.box import Box
 from netassay.specs.data_files import read_array, read_arrays
 from netassay.specs.datasets import load_data
-
-
-class ShapeOnly(Network):
-    """A network of which only shape, domain and labels are asked."""
-
-    differentiable = False
-
-    def __init__(self, shape: tuple[int, ...], outputs: int = 3, domain: Box | None = None, meaning: Meaning = Meaning.LOGITS) -> None:
-        super().__init__(
-            name="shape-only",
-            domain=domain or Box.unbounded(shape),
-            output_size=outputs,
-            convention=OutputConvention(meaning),
-            sha256="0",
-            device="cpu",
-        )
-
-    @property
-    def dtype(self) -> str:
-        return "float32"
-
-    def outputs(self, inputs: Any) -> Any:
-        raise AssertionError("loading data must not evaluate the network")
-
-    def in_float64(self) -> None:
-        return None
-
-    def with_domain(self, domain: Box) -> ShapeOnly:
-        return ShapeOnly(self.input_shape, self.output_size, domain, self.convention.meaning)
+from shape_only import ShapeOnly
 
 
 @pytest.fixture
@@ -103,6 +74,28 @@ def test_eight_bit_images_become_shares_of_255_and_say_so(tmp_path: Path, rng: n
     assert data.domain is not None
     assert (data.domain.lower == 0).all()
     assert (data.domain.upper == 1).all()
+
+
+@pytest.mark.parametrize(
+    ("key", "values", "domain", "found"),
+    [
+        ("images", [0.0, 0.5, 1.0], None, True),
+        ("x", [0.0, 0.5, 1.0], None, False),
+        ("images", [0.0, 0.5, 0.9], None, False),
+        ("images", [-0.5, 0.5, 1.0], None, False),
+        ("images", [0.0, 0.5, 1.0], Box.filled((1,), -1.0, 2.0), False),
+        ("images", [0, 1, 1], None, False),
+    ],
+)
+def test_real_images_from_0_to_1_are_pixels_and_it_says_so(
+    tmp_path: Path, key: str, values: list[float], domain: Box | None, found: bool
+) -> None:
+    network = ShapeOnly((1,)) if domain is None else ShapeOnly((1,), domain=domain)
+    data = load_data(saved(tmp_path, **{key: np.array(values)[:, None]}), network, index=1)
+    assert (data.domain is not None) is found
+    assert any("taken as the input domain" in note for note in data.notes) is found
+    if data.domain is not None:
+        assert (data.domain.lower.tolist(), data.domain.upper.tolist()) == ([0.0], [1.0])
 
 
 def test_eight_bit_inputs_of_a_wider_domain_are_left_alone(tmp_path: Path) -> None:
@@ -365,3 +358,38 @@ def test_names_must_match_the_features(tmp_path: Path) -> None:
         load_data(saved(tmp_path, x=np.zeros((1, 2)), feature_names=np.array(["a"])), ShapeOnly((2,)))
     data = load_data(saved(tmp_path, x=np.zeros((1, 2)), label_names=np.array(["a", "b", "c"])), ShapeOnly((2,)))
     assert data.label_names == ("a", "b", "c")
+
+
+def test_a_pair_of_npy_files_is_inputs_and_labels(tmp_path: Path, rng: np.random.Generator) -> None:
+    x = rng.random((4, 5))
+    np.save(tmp_path / "x.npy", x)
+    np.save(tmp_path / "y.npy", np.array([0, 2, 1, 0]))
+    data = load_data(f"{tmp_path}/x.npy,{tmp_path}/y.npy", ShapeOnly((5,)))
+    np.testing.assert_array_equal(data.inputs, x)
+    assert data.labels is not None
+    assert data.labels.tolist() == [0, 2, 1, 0]
+    with pytest.raises(DataError, match=r"no\.npy: no such file"):
+        load_data(f"{tmp_path}/x.npy,{tmp_path}/no.npy", ShapeOnly((5,)))
+    with pytest.raises(DataError, match="4 inputs need 4 labels"):
+        load_data(f"{tmp_path}/x.npy,{tmp_path}/x.npy", ShapeOnly((5,)))
+    with pytest.raises(DataError, match="the limit is"):
+        read_arrays(f"{tmp_path}/x.npy,{tmp_path}/y.npy", limit=170)  # 160 bytes of inputs, 32 of labels
+
+
+def test_a_file_whose_name_has_a_comma_is_one_file(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy,b.npy", np.ones((1, 2)))
+    data = load_data(str(tmp_path / "a.npy,b.npy"), ShapeOnly((2,)))
+    assert data.labels is None
+    assert len(data) == 1
+
+
+def test_a_factory_cannot_end_the_program_or_write_to_stdout(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    body = "import sys\n\n\ndef leave():\n    sys.exit(3)\n\n\ndef talk():\n    print('talk')\n    return [[1.0, 2.0]]\n"
+    (tmp_path / "own_data_code.py").write_text(body, encoding="utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(DataError, match="own_data_code:leave: the data factory failed: SystemExit: 3"):
+        load_data("own_data_code:leave", ShapeOnly((2,)))
+    load_data("own_data_code:talk", ShapeOnly((2,)))
+    assert capsys.readouterr().out == ""

@@ -280,10 +280,14 @@ def groups(problems: list[Problem], positions: list[int], budget: Budget) -> lis
     kinds: dict[tuple[object, ...], list[int]] = {}
     for i in positions:
         kinds.setdefault(_kind(problems[i]), []).append(i)
-    size = int(np.prod(problems[0].network.input_shape))
-    rows = min(MOST_ROWS, max(512, MOST_NUMBERS // size), budget.memory // 4 // (size * 16))
-    most = max(1, rows // LANES)
+    most = together(int(np.prod(problems[0].network.input_shape)), budget.memory)
     return [members[i : i + most] for members in kinds.values() for i in range(0, len(members), most)]
+
+
+def together(features: int, memory: int) -> int:
+    """How many problems with so many input features share a batch within a memory limit in bytes."""
+    rows = min(MOST_ROWS, max(512, MOST_NUMBERS // features), memory // 4 // (features * 16))
+    return max(1, rows // LANES)
 
 
 def _kind(problem: Problem) -> tuple[object, ...]:

@@ -12,6 +12,7 @@ from netassay.assessment.openings import openings
 from netassay.assessment.session import Session
 from netassay.falsifiers.base import Method
 from netassay.falsifiers.search import Search
+from netassay.falsifiers.sparse.beam import BeamSearch
 from netassay.numerics.norms import Norm
 
 GUIDED = ("auto", "gradient")
@@ -28,7 +29,8 @@ ratio to the nearest witness known 1.000, with climbs alone 1.03)."""
 class Descent:
     """Climbs that follow the boundary where the method uses gradients, walks along it otherwise; in turn for ``auto`` and few features.
 
-    L0 has none: its witnesses are not brought nearer by degrees. One-hot blocks are not walked with, feature by feature.
+    L0 witnesses are not brought nearer by degrees: for them a beam of growing sets of changes is searched, of all problems. One-hot
+    blocks are not walked with, feature by feature.
 
     Args:
         session: The question.
@@ -39,9 +41,16 @@ class Descent:
         self._kinds = _kinds(self._search, session.settings.method)
         self._turn = 0
         self._openings: Tensor | None = None
+        self._beams = _beams(self._search, session.settings.method)
+
+    def open(self, queries: int, seconds: float | None) -> None:
+        """What needs no violation to begin with: the beams of L0."""
+        if self._beams:
+            self.run(queries, seconds)
 
     def run(self, queries: int, seconds: float | None) -> None:
         """The next descent, of the problems with a violation: from the nearest one and from the openings."""
+        _widen(self._beams, queries, seconds)
         if not self._kinds:
             return
         search, kind = self._search, self._kinds[self._turn % len(self._kinds)]
@@ -57,6 +66,23 @@ class Descent:
         units = arms.units(torch.arange(len(arms), device=starts.device), starts)
         method: Method = BoundaryWalk() if kind is BoundaryWalk else MinimumNorm(nearest[some] / search.space.radii[some])
         search.run(method, arms, queries=queries, seconds=seconds, starts=units)
+
+
+def _beams(search: Search, method: str) -> list[BeamSearch]:
+    if search.space.norm is not Norm.L0 or search.space.snaps or method in ALONE:
+        return []
+    guided = method in GUIDED and search.network.differentiable
+    return [BeamSearch(search, b, guided) for b in range(len(search.problems))]
+
+
+def _widen(beams: list[BeamSearch], queries: int, seconds: float | None) -> None:
+    """One problem after the other; each gets an equal part of the time that those before it have left."""
+    for i, beam in enumerate(beams):
+        if beam.search.stopped or beam.search.clock.expired or beam.search.interrupted():
+            return
+        begin = beam.search.clock.elapsed
+        beam.run(queries, None if seconds is None else seconds / (len(beams) - i))
+        seconds = None if seconds is None else max(0.0, seconds - (beam.search.clock.elapsed - begin))
 
 
 def _kinds(search: Search, method: str) -> list[type[BoundaryWalk] | type[MinimumNorm]]:

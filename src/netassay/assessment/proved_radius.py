@@ -30,7 +30,7 @@ FIRST, PATIENCE = 0.1, 0.34
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SafeBall:
-    """A radius that is proved safe, or (``proof`` undecided, ``radius`` as before) a point to replay.
+    """A radius that is proved safe, or (``proof`` undecided, ``radius`` as before) a proof under way or given up, maybe with a point.
 
     Args:
         radius: The largest radius proved safe so far; 0 where none is.
@@ -106,16 +106,17 @@ def _bisected(problem: Problem, ends: tuple[float, float], prover: Prover, clock
 
 
 def _whole_numbers(problem: Problem, upper: float, prover: Prover, clock: Clock) -> Iterator[SafeBall]:
-    """L0: one more changed feature at a time."""
+    """L0: one more changed feature at a time; a proof that is still under way is told too, with the radius that is safe so far."""
     lower = 0.0
-    while lower + 1 <= min(problem.ball.radius, upper - 1) and not clock.expired:
-        ball = problem.ball.with_radius(lower + 1)
-        proof = prover.settled(replace(problem, region=ball), _left(clock))  # an undecided ball is the last
-        if not proof.proved:
-            yield SafeBall(lower, proof)
-            return
+    while lower + 1 <= min(problem.ball.radius, upper - 1) and not clock.expired and not prover.stopped:
+        ball = replace(problem, region=problem.ball.with_radius(lower + 1))
+        proved = False
+        for proof in prover.prove(ball, _left(clock)):
+            proved = proof.proved
+            yield SafeBall(lower + 1 if proved else lower, proof)
+        if not proved:
+            return  # an undecided ball is the last
         lower += 1
-        yield SafeBall(lower, proof)
 
 
 def _left(clock: Clock) -> float:

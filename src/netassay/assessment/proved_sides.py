@@ -21,6 +21,7 @@ from netassay.results.bracket import Bracket, End, Side
 from netassay.results.guarantee import Arithmetic, Guarantee
 from netassay.results.witness import Witness
 from netassay.specs.problem import Problem
+from netassay.specs.regions import Ball
 from netassay.verifiers.base import Limits, Task
 from netassay.verifiers.claim import Claim, claim_of, negated
 from netassay.verifiers.lipschitz import SlopeBounds, slope_bounds
@@ -29,6 +30,9 @@ from netassay.verifiers.region import Regions
 
 PATIENCE, TOGETHER, LEAST = 10.0, 120.0, 0.5
 """Seconds for the proofs of one input where no time limit was given, for those of all inputs together, and for one at least."""
+
+SPARSE_PATIENCE = 120.0
+"""Seconds for one input in L0, where the radius is a whole number and one more proof may close its bracket."""
 
 CLOSE = 1e-6
 """A range is proved until its sides are this close, relative to its size, where no tolerance was given."""
@@ -49,21 +53,26 @@ class ProvedSides:
     ) -> None:
         self._prover, self._replayer, self._tolerance, self._told = prover, replayer, tolerance, told
         self._answers: list[Answer] = []
+        self._under_way: int | None = None
 
     def all(self, answers: Sequence[Answer], problems: Sequence[Problem], clock: Clock) -> list[Answer]:
         """The answers with what can be proved in the time that is left, shared by those that wait."""
         self._answers = list(answers)
         for i, problem in enumerate(problems):
-            seconds = max(LEAST, min(PATIENCE, TOGETHER / len(answers)))
+            seconds = max(LEAST, min(_patience(problem), TOGETHER / len(answers)))
             if clock.limit is not None:
                 seconds = (clock.limit - clock.elapsed) / (len(answers) - i)
             if seconds <= 0 or self._prover.stopped:
                 break
-            self._answers[i] = self.one(self._answers[i], problem, seconds)
-            self._tell()
+            self._under_way = i
+            self._tell(self.one(self._answers[i], problem, seconds))
         return self._answers
 
-    def _tell(self) -> None:
+    def _tell(self, answer: Answer) -> None:
+        """Keeps the answer under way as it is now, and shows it."""
+        if self._under_way is None:
+            return
+        self._answers[self._under_way] = answer
         if self._told is not None:
             self._told(self._answers)
 
@@ -90,7 +99,7 @@ class ProvedSides:
             reason = "" if ball.proof.proved else ball.proof.reason
             if ball.proof.point is not None:
                 answer = self._nearer(answer, problem, ball.proof, ball.proof.point)
-            self._tell()
+            self._tell(answer)
         if answer.bracket.lower is None and reason:
             answer = replace(answer, notes=(*answer.notes, f"no radius was proved safe: {reason}"))
         return answer
@@ -175,6 +184,10 @@ class ProvedSides:
             if finding.lower > best:
                 best, source = finding.lower, finding.source
         return None if best == -math.inf else Side(best, Guarantee.PROVED, f"{self._prover.method}: {source}", Arithmetic.REAL)
+
+
+def _patience(problem: Problem) -> float:
+    return SPARSE_PATIENCE if isinstance(problem.region, Ball) and problem.region.p is Norm.L0 else PATIENCE
 
 
 SLOPES = "interval slopes and linear forms"

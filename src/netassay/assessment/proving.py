@@ -39,6 +39,7 @@ class Proof:
         point: A point at which the property seems to fail; to be replayed.
         reason: Why it is not decided, once the verifier has given up.
         targets: Per rival label, where the proof was split by labels.
+        float32: Whether it is about the network as float32 evaluates it.
     """
 
     lower: float
@@ -48,10 +49,13 @@ class Proof:
     point: NDArray[np.float64] | None = None
     reason: str = ""
     targets: tuple[TargetResult, ...] = ()
+    float32: bool = False
 
     @property
     def arithmetic(self) -> Arithmetic:
-        return Arithmetic.REAL if self.guarantee is Guarantee.PROVED else Arithmetic.FLOAT64
+        if self.guarantee is not Guarantee.PROVED:
+            return Arithmetic.FLOAT64
+        return Arithmetic.FLOAT32 if self.float32 else Arithmetic.REAL
 
 
 class Prover:
@@ -59,16 +63,18 @@ class Prover:
 
     Args:
         method: Its name.
-        order: In which order rival labels are taken: "bounds", "confidence", or "none" for all at once.
+        order: In which order rival labels are taken: "bounds", "confidence", or "none" for all at once. "bounds" is the paper's order, by
+            upper bounds of ``f_j - f_k``; here by backward linear bounds, which discard more labels than its symbolic intervals.
         memory: Bytes for a batch of subproblems.
         interrupted: Whether the user has asked to stop.
         seed: For attacks inside the proof.
+        float32: Whether to prove claims about the network as float32 evaluates it, rounding included.
     """
 
-    def __init__(self, method: str, *, order: str, memory: int, interrupted: Callable[[], bool], seed: int) -> None:
+    def __init__(self, method: str, *, order: str, memory: int, interrupted: Callable[[], bool], seed: int, float32: bool = False) -> None:
         self.method, self.memory, self.interrupted, self.seed = method, memory, interrupted, seed
         self._verifier: Verifier = verifier_entry(method).build()
-        self._order = order
+        self._order, self.float32 = order, float32
 
     @property
     def stopped(self) -> bool:
@@ -85,14 +91,14 @@ class Prover:
         """
         try:
             claim = claim_of(problem)
-            rest = Auto(begun=True) if begun and self.method == "auto" and self._order == "none" else None
+            rest = Auto(begun=True) if begun and self.method == "auto" and self._order == "none" and not self.float32 else None
             yield from self._run(claim, problem, seconds, rest)
         except CapabilityError as error:
             yield Proof(-math.inf, False, Guarantee.PROVED, self.method, reason=str(error))
 
     def first(self, problem: Problem, seconds: float) -> Iterator[Proof]:
-        """Proofs by cheap bounds and a small attack, which decide most easy questions; nothing for methods other than "auto"."""
-        if self.method == "auto":
+        """Proofs by cheap bounds and a small attack, which decide most easy questions; nothing for other methods than "auto"."""
+        if self.method == "auto" and not self.float32:
             try:
                 yield from self._run(claim_of(problem), problem, seconds, Auto(first=True))
             except CapabilityError:
@@ -101,6 +107,10 @@ class Prover:
     def splits_inputs(self, problem: Problem) -> bool:
         """Whether the proof is a branch and bound over the inputs, which looks for counterexamples itself."""
         return self.method == "input-splitting" or (self.method == "auto" and few_inputs(Regions.of([problem.region])))
+
+    def _takes_boxes(self, problem: Problem) -> bool:
+        """Whether rounding is taken off box by box."""
+        return self.float32 and self._order == "none" and self.splits_inputs(problem)
 
     def settled(self, problem: Problem, seconds: float) -> Proof:
         """The final proof."""
@@ -112,15 +122,21 @@ class Prover:
     def _run(self, claim: Claim, problem: Problem, seconds: float, verifier: Verifier | None = None) -> Iterator[Proof]:
         limits = Limits(Clock(seconds), self.memory, self.interrupted)
         task = Task(claim, Regions.of([problem.region]), limits, self.seed)
-        for finding in (verifier or self._ordered(claim)).verify(task):
+        chosen = verifier or self._ordered(claim)
+        if self.float32 and problem.network.graph is not None:
+            from netassay.verifiers.deployed import Deployed  # only where it is asked for
+
+            chosen = Deployed(chosen, problem.network.graph, splits=self._takes_boxes(problem))
+        for finding in chosen.verify(task):
             yield self._proof(claim, finding)
 
     def _ordered(self, claim: Claim) -> Verifier:
         if self._order == "none" or claim.label is None or len(claim.parts) < 2:
             return self._verifier
+        from netassay.verifiers.bounding import linear_bounds
         from netassay.verifiers.target_labels import TargetLabels
 
-        return TargetLabels(self._verifier, self._order)
+        return TargetLabels(self._verifier, self._order, linear_bounds)
 
     def _proof(self, claim: Claim, finding: Finding) -> Proof:
         lower = claim.value(finding.lower) if math.isfinite(finding.lower) else finding.lower
@@ -128,7 +144,7 @@ class Prover:
             lower = max(lower, 0.0)
         source = self.method if finding.source in ("", self.method) else f"{self.method}: {finding.source}"
         targets = finding.targets
-        return Proof(lower, finding.proved, finding.guarantee, source, finding.point, finding.reason, targets)
+        return Proof(lower, finding.proved, finding.guarantee, source, finding.point, finding.reason, targets, self.float32)
 
 
 def replayed(replayer: Replayer, problem: Problem, point: NDArray[np.float64]) -> Witness | None:

@@ -28,6 +28,9 @@ LADDER = 8
 OPENING, ROUND, DESCENT = (0.2, 1000), (0.08, 600), (0.6, 6000)
 """Share of the budget, and most queries, for the ladder and for the first of the rounds and of the descents that follow."""
 
+L0_OPENING = (0.9, 6000)
+"""The same for the beams that L0 searches begin with."""
+
 GROWTH, DESCENT_GROWTH = 1.3, 2.0
 """By how much the most queries grow from one round or descent to the next, so that large budgets are searched in large pieces."""
 
@@ -45,15 +48,17 @@ def radius(session: Session, method: Method, labels: list[int | None]) -> list[R
     """Looks for violations in growing and shrinking balls at once.
 
     A ladder of balls is searched side by side; the smallest with a violation and the largest without one frame
-    each problem's boundary. Descents then bring the nearest violations nearer (see ``descent``), in turn with rounds between the
-    two sides of the frame, which start from the witness pulled into the smaller balls. Every new witness is walked along its
-    ray to the boundary (L0: its superfluous changes are undone). When the frame has closed, the ball just inside the
-    witness is searched again with fresh random numbers.
+    each problem's boundary. Descents (see ``descent``; for L0 they come before the ladder, too) then bring the nearest violations
+    nearer, in turn with rounds between the two sides of the frame, which start from the witness pulled into the smaller balls.
+    Every new witness is walked along its ray to the boundary (L0: its superfluous changes are undone). When the frame has closed,
+    the ball just inside the witness is searched again with fresh random numbers.
     """
     walk = _Walk(session)
     search = session.search
     walk.begin()
     ladder, descent = walk.ladder(), Descent(session)
+    descent.open(_queries(session, *L0_OPENING), _seconds(session, L0_OPENING[0]))
+    walk.settle()
     queries, seconds = _queries(session, *OPENING), _seconds(session, OPENING[0])
     search.run(method, ladder, queries=queries, seconds=seconds, starts=search.starting_points(ladder))
     walk.settle()

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 ATTACK = 2000
 """Most queries per problem of the attack that comes before the proof."""
 
+FLOAT32 = "HOLDS is claimed of the network as float32 evaluates it: what its rounding can change is taken off the proved bound."
+
 SHARE = 0.2
 """Share of the time limit that the attack may take."""
 
@@ -46,6 +48,7 @@ def verify(
     method: str = "auto",
     attack: str | None = "auto",
     order: str = "none",
+    float32: bool = False,
     budget: Budget | None = None,
     seed: int = 0,
     progress: Callable[[Progress], None] | None = None,
@@ -62,6 +65,8 @@ def verify(
         method: A verifier of ``verifiers.registry``.
         attack: A search method, or None for no attack of its own (some verifiers attack by themselves).
         order: In which order rival labels are taken (target-label paper, Algorithm 1): "bounds", "confidence", or "none" for all at once.
+        float32: Whether HOLDS has to be true of the network as float32 evaluates it, in any order of summation (``checking.drift``
+            says what is assumed): what rounding can take from s is taken off its proved lower bound.
         budget: Queries of the attack per problem, seconds for the whole call, bytes.
         seed: For everything random. Verdicts within a time limit may depend on the machine.
         progress: Told where things stand: the sides of min s.
@@ -81,7 +86,7 @@ def verify(
         settings = Settings(
             method, budget, seed, Clock(budget.seconds), progress, asked=budget, problems=len(problems), interrupted=interrupted, stop=rule
         )
-        prover = Prover(method, order=order, memory=budget.memory, interrupted=interrupted, seed=seed)
+        prover = Prover(method, order=order, memory=budget.memory, interrupted=interrupted, seed=seed, float32=float32)
         return _Verification(problems, settings, prover, attack).run()
 
 
@@ -249,6 +254,10 @@ class _Verification:
             calls=0,
             interrupted=self._settings.interrupted(),
         )
+        if self._prover.float32:
+            shared["notes"] = (FLOAT32,)
+            options = {**shared["provenance"].options, "float32": True}
+            shared["provenance"] = replace(shared["provenance"], options=options)
         verdict, reason = self._verdict(standing)
         targets = () if standing.proof is None else standing.proof.targets
         return VerifyAnswer(
@@ -275,6 +284,8 @@ class _Verification:
             return Verdict.UNKNOWN, "interrupted" if self._ended else "time-out"
         if proof.proved:
             return Verdict.HOLDS, ""
+        if proof.point is not None and proof.float32:
+            return Verdict.UNKNOWN, "drift: at some point s is so small that rounding in float32 might change its sign, as far as is known"
         if proof.point is not None:
             return (
                 Verdict.UNKNOWN,

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from netassay.cli import parsing, thresholds
+from netassay.cli.campaign_options import CampaignOptions
+from netassay.cli.campaigning import Source, campaign
 from netassay.cli.delivery import deliver
 from netassay.cli.exit_codes import ExitCode
 from netassay.cli.inputs import Inputs, load_inputs
@@ -33,8 +36,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from netassay.campaigns.plan import Asked
     from netassay.numerics.norms import Norm
-    from netassay.results.answer import Question
+    from netassay.results.answer import Answer, Question
 
 QuestionsOption = Annotated[
     list[str] | None,
@@ -56,12 +60,16 @@ TargetsOption = Annotated[
 ]
 
 
+TITLE = "Safety assessment"
+
+
 def assess(
     model: ModelArgument,
     data: DataArgument,
     model_options: ModelOptions,
     region_options: RegionOptions,
     search_options: SearchOptions,
+    campaign_options: CampaignOptions,
     output: OutputOptions,
     norm: NormsOption = None,
     risk: RisksOption = None,
@@ -77,46 +85,88 @@ def assess(
     The safe radius is searched for in the whole input domain where it is bounded; slopes and ranges
     are measured in a ball of --radius, by default a tenth of the domain.
     """
-    from netassay.assessment.assess import assess as run
+    from netassay.campaigns.plan import Asked
     from netassay.specs.risks import parse_risk
 
     norms, questions = parsing.norms(norm), _questions(question)
     risks = [parse_risk(text) for text in risk or ["robustness"]]
     radii, goals = parsing.radii(radius, norms), parsing.targets(target, questions)
     checked(search_options, output)
+    campaign_options.check()
     thresholds.checked(fail_under)
     inputs = load_inputs(model, data, model_options, limit=limit, index=index)
     region, notes = region_arguments(region_options, inputs.network), list(inputs.notes)
     sizes = _sizes(inputs, norms, questions, radii, region, notes)
     known = _starts(search_options.start, inputs, notes)
+    asked = Asked(
+        questions=tuple(questions),
+        risks=tuple(risks),
+        norms=tuple(norms),
+        radii=sizes,
+        method=search_options.method,
+        budget=budget(search_options),
+        seed=search_options.seed,
+        prover=prover(search_options),
+        targets=goals,
+        starts=known,
+    )
+    if not campaign_options.wanted:
+        return _delivered(_together(inputs, region, asked, output, notes), inputs, notes, output, fail_under, region)
+    source = Source(model, data, model_options, region_options, limit, index)
+    kept = campaign(source, inputs.saying(dict.fromkeys(notes)), region, asked, campaign_options, output, title=TITLE)
+    kept_in = campaign_options.url(output.out)
+    notes += kept.notes
+    code = _delivered(kept.answers, inputs, notes, output, fail_under, region, store=kept_in, missing=kept.missing)
+    return kept.exit_code(code)
+
+
+def _together(inputs: Inputs, region: dict[str, Any], asked: Asked, output: OutputOptions, notes: list[str]) -> list[Answer]:
+    """All answers in one call; what is to be said of inputs that are left out is added to ``notes``."""
+    from netassay.assessment.assess import assess as run
+
     with progress(quiet=output.quiet or output.json) as callback:
-        answers = run(
+        return run(
             inputs.network,
             inputs.data.inputs,
             inputs.data.labels,
-            risks=risks,
-            norms=norms,
-            radius=sizes,
-            questions=questions,
-            method=search_options.method,
-            budget=budget(search_options),
-            seed=search_options.seed,
+            risks=asked.risks,
+            norms=asked.norms,
+            radius=asked.radii,
+            questions=asked.questions,
+            method=asked.method,
+            budget=asked.budget,
+            seed=asked.seed,
             indices=inputs.data.indices.tolist(),
             progress=callback,
             skipped=lambda i, why: notes.append(f"input {i} is left out of one risk: {why}"),
-            starts=known,
-            target=goals,
-            prover=prover(search_options),
+            starts=asked.starts,
+            target=asked.targets,
+            prover=asked.prover,
             **region,
         )
+
+
+def _delivered(
+    answers: Sequence[Answer],
+    inputs: Inputs,
+    notes: list[str],
+    output: OutputOptions,
+    fail_under: list[str] | None,
+    region: dict[str, Any],
+    *,
+    store: str | None = None,
+    missing: int = 0,
+) -> ExitCode:
     return deliver(
         answers,
         inputs.saying(dict.fromkeys(notes)),
         output,
         single=False,
-        title="Safety assessment",
+        title=TITLE,
         fail_under=fail_under,
         scale=region["scale"],
+        store=store,
+        missing=missing,
     )
 
 

@@ -10,11 +10,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from netassay.cli import thresholds
 from netassay.cli.exit_codes import ExitCode, worst
 from netassay.cli.inputs import Inputs
+from netassay.cli.junit import write_junit
 from netassay.cli.options import OutputOptions
 from netassay.cli.reporting import report
-from netassay.cli.thresholds import say_missed, threshold_code
 from netassay.cli.verdicts import say_conclusion, verdict_code
 from netassay.numerics.interrupts import deferred_interrupts
 
@@ -35,15 +36,18 @@ def deliver(
     *,
     single: bool,
     title: str,
-    fail_under: float | None = None,
+    fail_under: Sequence[str] | None = None,
     scale: NDArray[np.float64] | None = None,
     asked: int | None = None,
+    store: str | None = None,
+    missing: int = 0,
 ) -> ExitCode:
     """Stores, prints and reports the answers; gives the exit code that they call for.
 
     With ``single`` the document is that of the one answer, else that of an assessment (results and summary).
     ``scale`` is the unit of each feature's changes, for the report; ``asked`` is the number of verdicts asked for, some of which
-    may have no answer.
+    may have no answer. ``store`` keeps the answers already: then nothing is written to the folder of the command; ``missing`` answers
+    were asked for and are not there.
 
     Raises:
         OSError: If the answers cannot be stored; they are printed all the same.
@@ -51,7 +55,8 @@ def deliver(
     unstored: OSError | None = None
     with deferred_interrupts():  # what was found is stored whole, however often Ctrl-C is pressed
         try:
-            content, stored = _stored(answers, options, single, asked)
+            kept = None if store is None else (_document(answers, None, single, asked), store)
+            content, stored = kept or _stored(answers, options, single, asked)
         except OSError as error:
             content, stored, unstored = _document(answers, None, single, asked), None, error
     if options.json:
@@ -64,13 +69,15 @@ def deliver(
     if options.report is not None and answers:
         told = report(answers, inputs, options.report, title=title, command=command_line(), scale=scale)
         print(f"report: {told}", file=sys.stderr if options.json else sys.stdout)
-    code = exit_code(answers, fail_under, asked)
-    if fail_under is not None:
-        say_missed(answers, fail_under)
-    return code
+    demanded = thresholds.checked(fail_under)
+    decided = thresholds.decisions(demanded, answers, max(missing, (asked or 0) - len(answers)))
+    thresholds.say(demanded, answers, decided)
+    if options.junit is not None:
+        write_junit(options.junit, demanded, answers, decided)
+    return worst([exit_code(answers, asked), thresholds.thresholds_code(demanded, answers, decided)])
 
 
-def _stored(answers: Sequence[Answer], options: OutputOptions, single: bool, asked: int | None) -> tuple[dict[str, Any], Path]:
+def _stored(answers: Sequence[Answer], options: OutputOptions, single: bool, asked: int | None) -> tuple[dict[str, Any], str]:
     """Writes witnesses and answers; gives the document and its file."""
     from netassay.results.codec import witness_paths, write_document
 
@@ -78,7 +85,7 @@ def _stored(answers: Sequence[Answer], options: OutputOptions, single: bool, ask
     content = _document(answers, [witness_paths(folder, answer) for answer in answers], single, asked)
     stored = folder / f"{'answer' if single else 'assessment'}.json"
     write_document(stored, content)
-    return content, stored
+    return content, str(stored)
 
 
 def _document(answers: Sequence[Answer], files: Sequence[dict[str, str]] | None, single: bool, asked: int | None) -> dict[str, Any]:
@@ -90,16 +97,15 @@ def _document(answers: Sequence[Answer], files: Sequence[dict[str, str]] | None,
     return assessment_document(answers, witness_files=files, command=command_line(), created=now(), asked=asked)
 
 
-def exit_code(answers: Sequence[Answer], fail_under: float | None, asked: int | None = None) -> ExitCode:
-    """130 after an interrupt; else what verdicts (or their lack) and ``--fail-under`` say; else 0, since everything asked was measured."""
+def exit_code(answers: Sequence[Answer], asked: int | None = None) -> ExitCode:
+    """130 after an interrupt; else what verdicts (or their lack) say; else 0, since everything asked was measured."""
     if any(answer.provenance.interrupted for answer in answers):
         return ExitCode.INTERRUPTED
-    missed = [] if fail_under is None else [threshold_code(answer, fail_under) for answer in answers]
     lacking = [ExitCode.UNKNOWN] if len(answers) < (asked or 0) else []
-    return worst([*missed, *lacking, *(verdict_code(answer) for answer in answers)])
+    return worst([*lacking, *(verdict_code(answer) for answer in answers)])
 
 
-def print_answers(answers: Sequence[Answer], inputs: Inputs, options: OutputOptions, stored: Path | None) -> None:
+def print_answers(answers: Sequence[Answer], inputs: Inputs, options: OutputOptions, stored: str | None) -> None:
     """Notes, then the table, then where the witnesses are."""
     if not options.quiet:
         for note in dict.fromkeys([*inputs.notes, *(note for answer in answers for note in answer.notes)]):

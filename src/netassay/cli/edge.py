@@ -41,12 +41,18 @@ def command(function: Callable[..., ExitCode | None]) -> Callable[..., None]:
             print("interrupted", file=sys.stderr)
             code = ExitCode.INTERRUPTED
         except Exception as error:
-            code = _told(error, debug)
-            _drop_unwritable_output()
+            code = failed(error, debug=debug)
         if code:
             raise typer.Exit(int(code))
 
     return _with_parameters(wrapper, _spread(function, hints, groups))
+
+
+def failed(error: Exception, *, debug: bool) -> ExitCode:
+    """Tells what went wrong, and which exit code says so."""
+    code = _told(error, debug)
+    _drop_unwritable_output()
+    return code
 
 
 def _gathered(values: dict[str, Any], groups: dict[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from netassay.errors import RegionError, UsageError
 if TYPE_CHECKING:
     from netassay.models.network import Network
     from netassay.numerics.box import Box
+    from netassay.specs.data_limits import Arrays
     from netassay.specs.datasets import Dataset
 
 
@@ -61,15 +62,17 @@ def load_specified(reference: str, options: ModelOptions) -> Network:
 
 def load_inputs(model: str, data: str, options: ModelOptions, *, limit: int | None = None, index: int | None = None) -> Inputs:
     """Reads both, and settles the domain: ``--domain`` if given, else what model and data say together."""
-    from netassay.specs.datasets import load_data
+    from netassay.specs.data_files import read_arrays
+    from netassay.specs.datasets import build
 
-    network = load_model(model, options, _shape_of(data) if ":" in model else None)
+    arrays, notes = read_arrays(data, label_column=options.label_column)
+    network = load_model(model, options, _shape_of(arrays) if ":" in model else None)
     if options.domain is not None and options.domain != "data":
         network = network.with_domain(parsing.domain(options.domain, network.input_shape))
-    dataset = load_data(data, network, limit=limit, index=index)
+    dataset = build(data, arrays, network, limit=limit, index=index, notes=tuple(notes))
     said = [*network.notes, *dataset.notes]
     if options.domain == "data":
-        network = network.with_domain(_observed(data, network, said))
+        network = network.with_domain(_observed(data, arrays, network, said))
     elif options.domain is None and dataset.domain is not None:
         network = network.with_domain(_common(network.domain, dataset.domain))
     if not network.domain.bounded:
@@ -87,16 +90,13 @@ def without_data(network: Network) -> Inputs:
     return Inputs(network, nothing, network.notes)
 
 
-def _shape_of(data: str) -> tuple[int, ...] | None:
-    """The shape of one input of DATA, channels first; None where they are not at hand as a file or built in."""
-    from netassay.specs.data_files import INPUT_KEYS, read_arrays
+def _shape_of(arrays: Arrays) -> tuple[int, ...] | None:
+    """The shape of one input of DATA, channels first; None where the inputs have none."""
+    from netassay.specs.data_files import input_shape
     from netassay.specs.layouts import channels_first
 
-    if ":" in data:  # the user's own code, which is run once
-        return None
-    arrays, _ = read_arrays(data)
-    inputs = next((arrays[key] for key in INPUT_KEYS if key in arrays), None)
-    return None if inputs is None or inputs.ndim < 2 else channels_first(inputs.shape[1:])
+    shape = input_shape(arrays)
+    return None if shape is None else channels_first(shape)
 
 
 def usable_device(name: str) -> str:
@@ -110,12 +110,12 @@ def usable_device(name: str) -> str:
     return name
 
 
-def _observed(data: str, network: Network, said: list[str]) -> Box:
+def _observed(data: str, arrays: Arrays, network: Network, said: list[str]) -> Box:
     """The range of each feature over the whole data set."""
     from netassay.numerics.box import Box
-    from netassay.specs.datasets import load_data
+    from netassay.specs.datasets import build
 
-    everything = load_data(data, network)
+    everything = build(data, arrays, network)
     said.append(f"the input domain is the range of each feature over the {len(everything)} inputs of {data}")
     return Box(everything.inputs.min(axis=0), everything.inputs.max(axis=0))
 

@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from netassay._version import __version__
+from netassay.campaigns.worker import TaskTimeOutError, Worker, WorkerDiedError
 from netassay.cli.exit_codes import ExitCode, worst
 from netassay.cli.inputs import load_specified
 from netassay.cli.options import ModelOptions
 from netassay.cli.specifications import TIME_OUT, is_specification, problems_of, settled, violation
 from netassay.cli.verdicts import counted, word_code
 from netassay.cli.verifying import VerifyOptions, ask_together
-from netassay.cli.worker import TaskTimeOutError, Worker, WorkerDiedError
 from netassay.errors import DataError, InputError, UsageError
 
 GRACE = 2.0

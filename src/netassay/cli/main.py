@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-import os
 from typing import Annotated
 
 import typer
 
 from netassay._version import __version__
 from netassay.cli.assess import assess
+from netassay.cli.check import check
+from netassay.cli.compare import compare
 from netassay.cli.demo import demo
 from netassay.cli.doctor import doctor
 from netassay.cli.edge import command
+from netassay.cli.export import export
 from netassay.cli.lipschitz import lipschitz
 from netassay.cli.methods import methods
 from netassay.cli.radius import radius
 from netassay.cli.reach import reach
+from netassay.cli.report import report
 from netassay.cli.schema import schema
+from netassay.cli.show import show
 from netassay.cli.verify import verify
 
 app = typer.Typer(
@@ -28,7 +32,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for _function in (assess, radius, lipschitz, reach, verify, methods, doctor, demo, schema):
+for _function in (assess, radius, lipschitz, reach, verify, check, report, export, show, compare, methods, doctor, demo, schema):
     app.command(_function.__name__)(command(_function))
 
 
@@ -47,13 +51,3 @@ def main(_version: VersionOption = False) -> None:
 
     Start with:  netassay demo
     """
-
-
-def run() -> None:
-    """The entry point of the installed command.
-
-    Threads that wait without spinning: small batches on a busy machine are otherwise up to a thousand times slower. torch reads
-    this when it is first imported, which no command does before it runs.
-    """
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    app()

@@ -14,13 +14,18 @@ Rows = list[dict[str, str | list[str]]]
 
 def methods(json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False) -> ExitCode:
     """Lists the search methods, the verifiers and the risks: what each needs or means, and where it is defined."""
-    found = {"methods": _methods(), "verifiers": _verifiers(), "risks": _risks()}
+    found = listing()
     if json:
         print(json_text.dumps(found, indent=2))
     else:
         for title, rows in found.items():
             _print(title, rows)
     return ExitCode.OK
+
+
+def listing() -> dict[str, Rows]:
+    """The registries as plain rows, by their titles: what is printed here, and what the documentation shows."""
+    return {"methods": _methods(), "verifiers": _verifiers(), "risks": _risks()}
 
 
 def _methods() -> Rows:

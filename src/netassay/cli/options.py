@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 MODEL_HELP = "A .onnx file, a .pt2 program, module.path:factory, or a built-in: digits-mlp, digits-cnn."
-DATA_HELP = "A .npz, .npy or .csv file, module.path:factory, or digits."
+DATA_HELP = "A .npz, .npy or .csv file, X.npy,Y.npy, a folder of pictures, module.path:factory, or digits."
 
 ModelArgument = Annotated[str, typer.Argument(metavar="MODEL", help=MODEL_HELP, show_default=False)]
 DataArgument = Annotated[str, typer.Argument(metavar="DATA", help=DATA_HELP, show_default=False)]
@@ -31,6 +31,14 @@ class ModelOptions:
     domain: Annotated[
         str | None,
         typer.Option(metavar="LO,HI|data", help="Valid inputs; 'data': the range of each feature in DATA.", rich_help_panel="Model"),
+    ] = None
+    label_column: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Column of a CSV file that holds the labels (default: label, labels, y, class or target).",
+            rich_help_panel="Model",
+        ),
     ] = None
     device: Annotated[str, typer.Option(help="Torch device.", rich_help_panel="Model")] = "cpu"
     trust: Annotated[
@@ -109,6 +117,12 @@ class OutputOptions:
     report: Annotated[
         str | None, typer.Option(metavar="DIR", help="Also write an HTML report into this folder.", rich_help_panel="Output")
     ] = None
+    junit: Annotated[
+        str | None,
+        typer.Option(
+            "--junit", metavar="FILE", help="Also write demands and verdicts as JUnit XML.", rich_help_panel="Output", show_default=False
+        ),
+    ] = None
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.", rich_help_panel="Output")] = False
 
 
@@ -141,11 +155,12 @@ TargetOption = Annotated[
     ),
 ]
 FailUnderOption = Annotated[
-    float | None,
+    list[str] | None,
     typer.Option(
         "--fail-under",
-        metavar="R",
-        help="Exit 1 if a violation nearer than R is found, 3 if R is neither reached nor proved safe.",
+        metavar="R|EXPR",
+        help="A safe radius that every input must have, or a demand such as 'radius.linf.p05 >= 0.01': exit 1 if missed, 3 if undecided. "
+        "May be repeated.",
         show_default=False,
     ),
 ]

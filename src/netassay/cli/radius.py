@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from netassay.cli import parsing, thresholds
+from netassay.cli.certifying import CertificateOption, certify_radii, checked_path
 from netassay.cli.delivery import deliver
 from netassay.cli.exit_codes import ExitCode
 from netassay.cli.inputs import load_inputs
@@ -39,6 +40,7 @@ def radius(
     index: IndexOption = None,
     limit: LimitOption = None,
     fail_under: FailUnderOption = None,
+    certificate: CertificateOption = None,
 ) -> ExitCode:
     """How far can an input change before the network errs? The nearest violation found bounds it from above.
 
@@ -54,6 +56,7 @@ def radius(
     goal = parsing.target(target, Question.RADIUS)
     checked(search_options, output)
     thresholds.checked(fail_under)
+    checked_path(certificate, model)
     inputs = load_inputs(model, data, model_options, limit=limit, index=index)
     network, found = inputs.network, inputs.data
     region, notes = region_arguments(region_options, network), list(inputs.notes)
@@ -68,7 +71,7 @@ def radius(
         **region,
     )
     answers = search(Question.RADIUS, batch, search_options, output, notes, target=goal)
-    return deliver(
+    code = deliver(
         answers,
         inputs.saying(notes),
         output,
@@ -77,3 +80,6 @@ def radius(
         fail_under=fail_under,
         scale=region["scale"],
     )
+    if certificate is not None:
+        certify_radii(certificate, batch, answers, search_options.seconds)
+    return code

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from netassay.cli import parsing
+from netassay.cli.certifying import CertificateOption, certify_ranges, checked_path
 from netassay.cli.delivery import deliver
 from netassay.cli.exit_codes import ExitCode
 from netassay.cli.inputs import Inputs, load_inputs, load_model, without_data
@@ -78,6 +79,7 @@ def reach(
     target: RangeTargetOption = None,
     index: IndexOption = None,
     limit: LimitOption = None,
+    certificate: CertificateOption = None,
 ) -> ExitCode:
     """Which values can an output take? The least and the greatest value found bound the range from inside.
 
@@ -88,6 +90,7 @@ def reach(
     _check_form(data, lower, upper, output, risk)
     goal = parsing.target(target, Question.REACH)
     checked(search_options, out)
+    checked_path(certificate, model)
     stall = None if tolerance is None else parsing.positive(tolerance, "--tolerance")
     if data is None:
         inputs, batch = _over_box(model, model_options, str(lower), str(upper), output)
@@ -97,7 +100,10 @@ def reach(
     notes = list(inputs.notes)
     answers = search(Question.REACH, batch, search_options, out, notes, tolerance=stall, target=goal)
     scale = getattr(batch[0].region, "scale", None)
-    return deliver(answers, inputs.saying(notes), out, single=len(batch) == 1, title="Reachable range", scale=scale)
+    code = deliver(answers, inputs.saying(notes), out, single=len(batch) == 1, title="Reachable range", scale=scale)
+    if certificate is not None:
+        certify_ranges(certificate, batch, answers, search_options.seconds)
+    return code
 
 
 def _check_form(data: str | None, lower: str | None, upper: str | None, output: int | None, risk: str | None) -> None:

@@ -35,7 +35,7 @@ def report(
         image_layout=picture_layout(network.input_shape, data.source_shape),
         feature_names=data.feature_names or None,
         label_names=data.label_names or None,
-        model_info=_facts(network),
+        model_info=facts(network),
         command=command,
         notes=inputs.notes,
         scale=scale,
@@ -54,7 +54,8 @@ def picture_layout(input_shape: tuple[int, ...], source_shape: tuple[int, ...]) 
     return None
 
 
-def _facts(network: Network) -> dict[str, str]:
+def facts(network: Network) -> dict[str, str]:
+    """What there is to say of a model, in words, by name."""
     domain = network.domain
     low, high = (float(corner.min()) for corner in (domain.lower, -domain.upper))
     return {

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 SUFFIXES = (".vnnlib", ".vnnlib.gz")
 VERSION_2 = "2.0"
 TIME_OUT = "time-out"
+DEFAULT_TIMEOUT = 60.0
+"""Seconds for one question where the command line limits nothing."""
+LEAST_SECONDS = 0.01
+"""Left to a question whose time is used up before it begins: enough to say so."""
 EXCLUDED = "limit: the point found violates the closed conditions only, not the strict or rounded ones of the specification"
 
 

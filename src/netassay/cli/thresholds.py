@@ -1,23 +1,82 @@
-"""``--fail-under``: what answers say about a demanded safe radius."""
+"""``--fail-under``: what answers say about demands, a safe radius of every input or figures of the whole data set."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from netassay.cli.exit_codes import ExitCode
+from netassay.cli.exit_codes import ExitCode, worst
 from netassay.errors import UsageError
 
 if TYPE_CHECKING:
     from netassay.results.answer import Answer
+    from netassay.results.demands import Decision, Demand
+
+SHOWN = 20
+"""Inputs named at most."""
 
 
-def checked(demanded: float | None) -> float | None:
-    """The threshold, which must be a positive number."""
-    if demanded is not None and not demanded > 0:
-        raise UsageError(f"--fail-under must be a positive radius; got {demanded:g}")
-    return demanded
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """All demands of a command.
+
+    Args:
+        radii: Safe radii that every input must have.
+        demands: Demands on figures.
+    """
+
+    radii: tuple[float, ...] = ()
+    demands: tuple[Demand, ...] = ()
+
+
+def checked(texts: Sequence[str] | None) -> Thresholds:
+    """Reads the demands: a positive number is a safe radius of every input, all else an expression."""
+    from netassay.results.demands import FORM, parse_demand
+
+    radii: list[float] = []
+    demands: list[Demand] = []
+    for text in texts or ():
+        try:
+            radius = float(text)
+        except ValueError:
+            demands.append(parse_demand(text))
+            continue
+        if not radius > 0:
+            raise UsageError(f"--fail-under must be a positive radius, or {FORM}; got {text}")
+        radii.append(radius)
+    return Thresholds(tuple(radii), tuple(demands))
+
+
+def decisions(thresholds: Thresholds, answers: Sequence[Answer], missing: int = 0) -> list[Decision]:
+    """What the answers say of each demand on figures; ``missing`` answers leave all of them undecided."""
+    from netassay.results.demands import decide
+
+    return [decision for demand in thresholds.demands for decision in decide(demand, answers, missing=missing)]
+
+
+def thresholds_code(thresholds: Thresholds, answers: Sequence[Answer], decided: Sequence[Decision]) -> ExitCode:
+    """OK if all is met, VIOLATION if anything is missed, else UNKNOWN."""
+    radii = [threshold_code(answer, radius) for radius in thresholds.radii for answer in answers]
+    return worst([*radii, *(CODES[str(decision.finding)] for decision in decided)])
+
+
+CODES = {"met": ExitCode.OK, "missed": ExitCode.VIOLATION, "undecided": ExitCode.UNKNOWN}
+
+
+def say(thresholds: Thresholds, answers: Sequence[Answer], decided: Sequence[Decision]) -> None:
+    """Says on stderr what became of each demand."""
+    for radius in thresholds.radii:
+        say_missed(answers, radius)
+    for decision in decided:
+        print(f"threshold {sentence(decision)}", file=sys.stderr)
+
+
+def sentence(decision: Decision) -> str:
+    """``radius.linf.p05 >= 0.01: undecided for robustness; p05 lies between 0 and 0.02: neither proved nor denied``."""
+    about = f" for {decision.risk}" if decision.risk else ""
+    return f"{decision.demand.text}: {decision.finding}{about}; {decision.reason}"
 
 
 def say_missed(answers: Sequence[Answer], demanded: float) -> None:
@@ -25,7 +84,7 @@ def say_missed(answers: Sequence[Answer], demanded: float) -> None:
     for code, said in ((ExitCode.VIOLATION, "missed by"), (ExitCode.UNKNOWN, "neither proved nor missed for")):
         found = dict.fromkeys(f"input {a.index}" for a in answers if threshold_code(a, demanded) is code)
         if found:
-            shown = ", ".join(list(found)[:20]) + (f" and {len(found) - 20} more" if len(found) > 20 else "")
+            shown = ", ".join(list(found)[:SHOWN]) + (f" and {len(found) - SHOWN} more" if len(found) > SHOWN else "")
             print(f"threshold {demanded:g}: {said} {shown}", file=sys.stderr)
 
 

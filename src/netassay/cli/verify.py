@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
-import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from netassay.cli import parsing
+from netassay.cli.campaign_options import CampaignOptions
+from netassay.cli.certifying import CertificateOption, certify_verdicts, checked_path
+from netassay.cli.competition import Verified, compete, verified, write_witness
 from netassay.cli.delivery import deliver
 from netassay.cli.exit_codes import ExitCode
 from netassay.cli.inputs import load_inputs, load_specified, without_data
@@ -21,23 +22,16 @@ from netassay.cli.options import IndexOption, LimitOption, ModelOptions, OutputO
 from netassay.cli.progress import progress
 from netassay.cli.regions import region_arguments
 from netassay.cli.searching import folder
-from netassay.cli.specifications import (
-    competition_witness,
-    competition_word,
-    is_specification,
-    problems_of,
-    settled,
-    violation,
-)
-from netassay.cli.verdicts import spelled_out
+from netassay.cli.specifications import is_specification, problems_of
 from netassay.cli.verifying import VerifyOptions, ask_each, ask_together
 from netassay.errors import UsageError
 
 if TYPE_CHECKING:
-    from netassay.cli.progress import Callback
+    from netassay.cli.inputs import Inputs
     from netassay.models.network import Network
-    from netassay.results.answer import VerifyAnswer
+    from netassay.numerics.norms import Norm
     from netassay.specs.problem import Problem
+    from netassay.specs.property import RiskTemplate
     from netassay.specs.vnnlib import Specification
 
 FORMS = "MODEL SPEC.vnnlib, MODEL DATA --norm P --radius R, or --instances LIST.csv --json-lines FILE"
@@ -79,6 +73,7 @@ class SpecificationOptions:
             rich_help_panel="Specifications",
         ),
     ] = False
+    certificate: CertificateOption = None
     network: Annotated[
         list[str] | None,
         typer.Option(
@@ -140,6 +135,7 @@ class Asked:
     specified: SpecificationOptions
     output: OutputOptions
     started: float
+    campaign: CampaignOptions
 
 
 def verify(
@@ -147,6 +143,7 @@ def verify(
     region_options: RegionOptions,
     options: VerifyOptions,
     specified: SpecificationOptions,
+    campaign_options: CampaignOptions,
     output: OutputOptions,
     model: ModelArgument = None,
     spec: SpecArgument = None,
@@ -164,14 +161,18 @@ def verify(
     around = Around(norm, radius, risk, index, limit, region_options)
     if specified.instances is not None:
         named = [word for word, value in (("MODEL", model), ("SPEC", spec)) if value is not None]
-        return _list(named, Asked("", "", around, model_options, options, specified, output, started))
+        return _list(named, Asked("", "", around, model_options, options, specified, output, started, campaign_options))
     if specified.json_lines is not None:
         raise UsageError("--json-lines is for --instances; --json prints one answer")
     model, spec = _named(model, spec, specified)
-    asked = Asked(model, spec, around, model_options, options, specified, output, started)
+    asked = Asked(model, spec, around, model_options, options, specified, output, started, campaign_options)
     if not is_specification(spec):
         return _around_inputs(asked)
+    if campaign_options.wanted:
+        raise UsageError("--store, --engine, --workers, --address and --job-seconds are for MODEL DATA; a specification is one question")
     if (specified.network or specified.vnncomp) and not output.json:
+        if specified.certificate is not None:
+            raise UsageError("--certificate does not go with --vnncomp and --network, which print the competition's word and nothing else")
         return _competition(asked)
     return _specification(asked)
 
@@ -208,6 +209,8 @@ def _around_inputs(asked: Asked) -> ExitCode:
     _checked(asked)
     inputs = load_inputs(asked.model, asked.spec, asked.model_options, limit=around.limit, index=around.index)
     region, data = region_arguments(around.region, inputs.network), inputs.data
+    if asked.campaign.wanted:
+        return _campaign(asked, inputs, region, template, norm, size)
     batch = problems(
         inputs.network,
         data.inputs,
@@ -225,7 +228,21 @@ def _around_inputs(asked: Asked) -> ExitCode:
     code = deliver(
         answers, told, output, single=len(data) == 1, title="Verification", scale=region["scale"], asked=len(batch) + len(left_out)
     )
+    if asked.specified.certificate is not None:
+        certify_verdicts(asked.specified.certificate, batch, answers, None, asked.options.limit)
     return ExitCode.INTERRUPTED if len(answers) < len(batch) else code
+
+
+def _campaign(asked: Asked, inputs: Inputs, region: dict[str, Any], template: RiskTemplate, norm: Norm, size: float) -> ExitCode:
+    """The same with a store."""
+    from netassay.cli.campaigning import Source
+    from netassay.cli.verify_campaign import verify_campaign
+
+    if asked.specified.certificate is not None:
+        raise UsageError("--certificate does not go with --store, which keeps verdicts; leave one of them out")
+    around = asked.around
+    source = Source(asked.model, asked.spec, asked.model_options, around.region, around.limit, around.index)
+    return verify_campaign(source, inputs, region, template, norm, size, asked.options, asked.campaign, asked.output)
 
 
 def _specification(asked: Asked) -> ExitCode:
@@ -234,8 +251,8 @@ def _specification(asked: Asked) -> ExitCode:
     network, specification, batch = _problems(asked)
     inputs = without_data(network)
     with progress(quiet=asked.output.quiet or asked.output.json) as callback:
-        answers = _answers(asked, specification, batch, callback)
-    _write_witness(answers, specification, asked.specified.witness)
+        answers = verified(specification, batch, lambda: ask_together(batch, asked.options, callback, started=asked.started)).answers
+    write_witness(answers, specification, asked.specified.witness)
     code = deliver(
         answers,
         inputs.saying([*inputs.notes, *specification.notes]),
@@ -244,6 +261,8 @@ def _specification(asked: Asked) -> ExitCode:
         title=f"Verification of {Path(asked.spec).name}",
         asked=len(batch),
     )
+    if asked.specified.certificate is not None:
+        certify_verdicts(asked.specified.certificate, batch, answers, specification, asked.options.limit)
     return ExitCode.INTERRUPTED if len(answers) < len(batch) else code
 
 
@@ -258,55 +277,23 @@ def _problems(asked: Asked) -> tuple[Network, Specification, list[Problem]]:
     return network, specification, problems_of(network, specification, asked.spec)
 
 
-def _answers(asked: Asked, specification: Specification, batch: list[Problem], callback: Callback | None) -> list[VerifyAnswer]:
-    return settled(ask_together(batch, asked.options, callback, started=asked.started), batch, specification) if batch else []
-
-
 def _competition(asked: Asked) -> ExitCode:
-    """The competition's word first; in the standard's calling form the witness follows. What goes wrong is unknown, told on stderr."""
-    try:
+    """The competition's word, and the witness in the standard's calling form."""
+
+    def find() -> Verified:
         asked.options.check()
-        word, witness = _word(asked)
-    except (Exception, KeyboardInterrupt) as error:
-        if asked.output.debug:
-            traceback.print_exception(error)
-        print(f"error: {error or type(error).__name__}", file=sys.stderr)
-        word, witness = "unknown", ""
-    print(word)
-    if asked.specified.network and witness:
-        print(witness.partition("\n")[2], end="")
+        _, specification, batch = _problems(asked)
+        return verified(specification, batch, lambda: ask_together(batch, asked.options, None, started=asked.started))
+
+    compete(find, witness=asked.specified.witness, standard=bool(asked.specified.network), debug=asked.output.debug)
     return ExitCode.OK
-
-
-def _word(asked: Asked) -> tuple[str, str]:
-    """The competition's word, and the witness as it is written (empty where there is none)."""
-    from netassay.results.verdicts import conclude
-
-    _, specification, batch = _problems(asked)
-    answers = _answers(asked, specification, batch, None)
-    conclusion = conclude(answers, len(batch))
-    word = competition_word(conclusion, specification.version)
-    if word not in ("sat", "unsat"):
-        print(spelled_out(conclusion), file=sys.stderr)
-    return word, _write_witness(answers, specification, asked.specified.witness)
-
-
-def _write_witness(answers: Sequence[VerifyAnswer], specification: Specification, target: str | None) -> str:
-    """The violation in the competition's form, also into ``--witness FILE`` if one is named; empty where there is none."""
-    violated = violation(answers)
-    if violated is None:
-        return ""
-    from netassay.results.witness_files import write_atomically
-
-    text = competition_witness(violated, specification)
-    if target is not None:
-        write_atomically(Path(target), text.encode("ascii"))
-    return text
 
 
 def _checked(asked: Asked) -> None:
     """Refuses bad options, and folders that cannot be made, before anything is loaded."""
     asked.options.check()
+    asked.campaign.check()
+    checked_path(asked.specified.certificate, asked.model)
     for option, name in (("--out", asked.output.out), ("--report", asked.output.report)):
         if name is not None:
             folder(option, name)
@@ -317,7 +304,14 @@ def _list(named: list[str], asked: Asked) -> ExitCode:
     from netassay.cli.instances import counts, list_code, summed_up, verify_list
 
     specified, output = asked.specified, asked.output
-    strange = {"--network": specified.network, "--witness": specified.witness, "--vnncomp": specified.vnncomp, "--report": output.report}
+    strange = {
+        "--network": specified.network,
+        "--certificate": specified.certificate,
+        "--witness": specified.witness,
+        "--vnncomp": specified.vnncomp,
+        "--report": output.report,
+    }
+    strange["--store and its like"] = asked.campaign.wanted or None
     given = [*named, *(name for name, value in {**strange, "--seconds": asked.options.seconds}.items() if value)]
     if given:
         raise UsageError(f"{', '.join(given)} {_does(given)} not go with --instances, whose list says itself what is meant")

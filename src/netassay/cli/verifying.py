@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from netassay.cli import parsing
+from netassay.cli.specifications import DEFAULT_TIMEOUT, LEAST_SECONDS
 from netassay.errors import UsageError, unknown_name
 
 if TYPE_CHECKING:
@@ -19,9 +20,6 @@ if TYPE_CHECKING:
     from netassay.specs.problem import Problem
 
 ORDERS = ("bounds", "confidence", "none")
-DEFAULT_TIMEOUT = 60.0
-LEAST_SECONDS = 0.01
-"""Left to a question whose time is used up before it begins: enough to say so."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +55,14 @@ class VerifyOptions:
     ] = None
     memory: Annotated[str, typer.Option(help="Memory for a batch, e.g. 512MiB or 2GiB.", rich_help_panel="Verification")] = "2GiB"
     seed: Annotated[int, typer.Option(help="Same seed, same search.", rich_help_panel="Verification")] = 0
+    float32: Annotated[
+        bool,
+        typer.Option(
+            "--float32",
+            help="HOLDS only if it is true of the float32 network too, its rounding in any order of summation included.",
+            rich_help_panel="Verification",
+        ),
+    ] = False
 
     def check(self) -> None:
         """Refuses what cannot be meant, before anything is loaded."""
@@ -95,7 +101,13 @@ def ask_together(
     limits = [limit for limit in (options.limit, options.seconds) if limit is not None]
     spent = 0.0 if started is None else time.monotonic() - started
     seconds = max(LEAST_SECONDS, min(limits) - spent) if limits else None
-    how: dict[str, Any] = {"method": options.method, "seed": options.seed, "order": options.order, "progress": callback}
+    how: dict[str, Any] = {
+        "method": options.method,
+        "seed": options.seed,
+        "order": options.order,
+        "float32": options.float32,
+        "progress": callback,
+    }
     return verify(problems, budget=options.budget(seconds), **how)
 
 

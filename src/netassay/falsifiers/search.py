@@ -444,6 +444,18 @@ class Search:
         parts = [self._slope_block(owners[i : i + block], free[i : i + block], targets[i : i + block]) for i in range(0, len(free), block)]
         return torch.cat([v for v, _ in parts]), torch.cat([g for _, g in parts])
 
+    def guides(self, owners: Tensor, free: Tensor) -> tuple[Tensor, Tensor]:
+        """s (rows,) of free features (rows, k), and the guides (rows, T): over all rivals, then over each; counts no query."""
+        values, _, guides = self._guided_values(owners, free)
+        return values, guides
+
+    def guide_slopes(self, b: int, free: Tensor, which: Tensor) -> Tensor:
+        """(rows, k) gradients of one guide each, ``which`` (rows,), at points (rows, k) of problem b; counts no query."""
+        targets = torch.where(which > 0, self._likely[b][which.clamp(max=self._likely.shape[1] - 1)], -1)
+        block, owners = self.counter.gradient_rows, torch.full_like(which, b)
+        parts = [self._slope_block(owners[i : i + block], free[i : i + block], targets[i : i + block]) for i in range(0, len(free), block)]
+        return torch.cat([slope for _, slope in parts])
+
     def _guided_values(self, owners: Tensor, free: Tensor) -> tuple[Tensor, None, Tensor]:
         """s (rows,), no gradient, and the guides (rows, T): over all rivals, then over each of the centre's likeliest; else s itself."""
         block = self.counter.rows
@@ -454,11 +466,12 @@ class Search:
         with torch.no_grad():
             outputs = self.counter.outputs(self.space.assemble(owners, free))
             values: Tensor = self.stack.values(self.network.convention.scores(outputs, self.stack.on), owners)
-            guides = self._guides(outputs, owners) if guided and self._has_guide else None
+            guides = self._guides(outputs, owners) if guided and self.has_guides else None
         return values, values.unsqueeze(1) if guides is None else guides
 
     @property
-    def _has_guide(self) -> bool:
+    def has_guides(self) -> bool:
+        """Whether there is a guide for each rival label; else s is its own."""
         return self.network.labels > 0 and self.stack.on is not Scale.OUTPUTS
 
     def _guides(self, outputs: Tensor, owners: Tensor) -> Tensor | None:
@@ -473,7 +486,7 @@ class Search:
             inputs = self.space.assemble(owners, free).detach().requires_grad_()
             outputs, convention = self.counter.outputs(inputs), self.network.convention
             values = self.stack.values(convention.scores(outputs, self.stack.on), owners)
-            guide = self.stack.guide(convention.scores(outputs, Scale.LOGITS), owners, targets) if self._has_guide else None
+            guide = self.stack.guide(convention.scores(outputs, Scale.LOGITS), owners, targets) if self.has_guides else None
             (slope,) = torch.autograd.grad((values if guide is None else guide).sum(), inputs)
         flat = slope.reshape(len(owners), -1)
         return values.detach(), torch.nan_to_num(flat if self.space.all_free else flat[:, self.space.free])

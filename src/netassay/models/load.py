@@ -61,7 +61,8 @@ def load_network(
             the domain is unbounded (built-ins: [0, 1]).
         outputs: What the outputs mean; None to go by the model (see ``heads.settle``).
         decision: Which score wins.
-        mean, std: Normalisation put inside the network: (x - mean) / std; one number, one per channel or per feature.
+        mean: Normalisation put inside the network: (x - mean) / std; one number, one per channel or per feature.
+        std: See ``mean``.
         device: Torch device.
         trust: Unpickle what a ``.pt2`` file holds; only for files from a source that you trust.
         input_shape: Shape of one input of a factory's model that does not state its own.
@@ -108,7 +109,11 @@ def wrap(
         model: A ``torch.nn.Module`` (see ``torch_module.from_module``), a function (see ``black_box.BlackBox``), or a network.
         input_shape: Without the batch axis; not needed where ``domain`` is a box or the model has an ``input_shape``.
         domain: Valid inputs before preprocessing: a pair for all features, or a box; unbounded by default.
-        outputs, decision, mean, std, device: As for ``load_network``.
+        outputs: As for ``load_network``.
+        decision: As for ``load_network``.
+        mean: As for ``load_network``.
+        std: As for ``load_network``.
+        device: As for ``load_network``.
         options: Further options of ``from_module`` (``name``, ``graph``) or ``BlackBox`` (``name``, ``takes``, ``float64``, ``identity``).
     Raises:
         UsageError: If the shape is not known, or the model is neither.

@@ -10,40 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, helper, numpy_helper
-from onnx.reference import ReferenceEvaluator
-from onnx.reference.ops.op_lstm import LSTM as ReferenceLstm  # noqa: N811
 
 from netassay.errors import ModelError
 from netassay.models.onnx_reader import Source
 
 Evaluate = Callable[[NDArray[np.floating[Any]]], NDArray[np.float64]]
 """Points (N, *input_shape) to raw outputs (N, m)."""
-
-
-class _Lstm(ReferenceLstm):
-    """The reference LSTM with the gate function that the node asks for; onnx's own always takes the sigmoid."""
-
-    op_domain = ""
-    _hard: tuple[float, float] | None = None
-
-    def f(self, x: NDArray[Any]) -> NDArray[Any]:
-        """The gates' activation."""
-        if self._hard is None:
-            return np.asarray(super().f(x))
-        slope, offset = (np.asarray(v, x.dtype) for v in self._hard)
-        return np.asarray(np.clip(slope * x + offset, 0, 1))
-
-    def _run(self, *inputs: Any, **attributes: Any) -> Any:
-        names = [a.lower() for a in attributes.get("activations") or []]
-        if len(set(zip(names[::3], names[1::3], names[2::3], strict=True))) > 1:
-            raise ModelError("the reference evaluator computes both directions of an LSTM with one set of activations")
-        if names and names[0] == "hardsigmoid":
-            slopes, offsets = (list(attributes.get(key) or []) for key in ("activation_alpha", "activation_beta"))
-            self._hard = (slopes[0] if slopes else 0.2, offsets[0] if offsets else 0.5)
-        return super()._run(*inputs, **attributes)  # type: ignore[no-untyped-call]
-
-
-_Lstm.__name__ = "LSTM"  # the evaluator finds replacements by this name
 
 
 def cut(source: Source, tensor: str | None) -> ModelProto:
@@ -88,9 +60,11 @@ def reference(source: Source, tensor: str | None = None, *, double: bool = False
     Raises:
         ModelError: If the evaluator cannot run the file (when the result is called).
     """
+    from netassay.models.onnx_reference import reference_evaluator  # loads a class for every operator there is
+
     try:
         model = cut(source, tensor)
-        session = ReferenceEvaluator(in_double(model) if double else model, new_ops=[_Lstm])
+        session = reference_evaluator(in_double(model) if double else model)
     except Exception as error:
         raise ModelError(f"{source.file.path}: onnx's reference evaluator refuses the file: {type(error).__name__}: {error}") from error
     return _evaluate(source, lambda batch: _first(session.run(None, {source.input_name: batch})), "float64" if double else source.dtype)

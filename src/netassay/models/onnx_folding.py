@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from onnx import NodeProto, helper
-from onnx.reference import ReferenceEvaluator
 
 from netassay.errors import ModelError
 from netassay.models.onnx_file import attributes_of, node_label
@@ -49,6 +48,8 @@ def fold(node: NodeProto, inputs: dict[str, Array], opset: int) -> list[Array]:
     ins = [helper.make_tensor_value_info(n, helper.np_dtype_to_tensor_dtype(a.dtype), a.shape) for n, a in inputs.items()]
     names = [n for n in node.output if n]
     graph = helper.make_graph([node], "fold", ins, [helper.make_empty_tensor_value_info(n) for n in names])
+    from onnx.reference import ReferenceEvaluator  # loads a class for every operator there is; most files have nothing to fold
+
     try:
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)])
         made = dict(zip(names, ReferenceEvaluator(model).run(None, inputs), strict=True))

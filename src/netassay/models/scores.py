@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-import array_api_compat
-
 from netassay.errors import PropertyError
+from netassay.numerics.arrays import array_namespace
 
 
 class Meaning(StrEnum):
@@ -71,7 +70,7 @@ class OutputConvention:
         return self._logits(outputs) if scale is Scale.LOGITS else self._probabilities(outputs)
 
     def _logits(self, outputs: Any) -> Any:
-        xp = array_api_compat.array_namespace(outputs)
+        xp = array_namespace(outputs)
         if self.meaning is Meaning.BINARY_LOGIT:
             outputs = xp.concat([xp.zeros_like(outputs), outputs], axis=-1)
         elif self.meaning is Meaning.SIGMOID:
@@ -83,7 +82,7 @@ class OutputConvention:
     def _probabilities(self, outputs: Any) -> Any:
         if self.meaning is Meaning.PROBABILITIES and self.decision is Decision.ARGMAX:
             return outputs
-        xp = array_api_compat.array_namespace(outputs)
+        xp = array_namespace(outputs)
         if self.meaning is Meaning.SIGMOID and self.decision is Decision.ARGMAX:
             return xp.concat([1 - outputs, outputs], axis=-1)
         return softmax(self._logits(outputs))
@@ -91,13 +90,13 @@ class OutputConvention:
 
 def softmax(logits: Any) -> Any:
     """Probabilities of ``logits`` along the last axis."""
-    xp = array_api_compat.array_namespace(logits)
+    xp = array_namespace(logits)
     weights = xp.exp(logits - xp.max(logits, axis=-1, keepdims=True))
     return weights / xp.sum(weights, axis=-1, keepdims=True)
 
 
 def logsumexp(logits: Any) -> Any:
     """log(sum(exp(logits))) along the last axis, without overflow."""
-    xp = array_api_compat.array_namespace(logits)
+    xp = array_namespace(logits)
     top = xp.max(logits, axis=-1, keepdims=True)
     return xp.squeeze(top, axis=-1) + xp.log(xp.sum(xp.exp(logits - top), axis=-1))

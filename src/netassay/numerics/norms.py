@@ -6,10 +6,10 @@ import math
 from enum import StrEnum
 from typing import Any
 
-import array_api_compat
 import numpy as np
 
 from netassay.errors import unknown_name
+from netassay.numerics.arrays import array_namespace
 
 
 class Norm(StrEnum):
@@ -40,7 +40,7 @@ class Norm(StrEnum):
 
     def length(self, rows: Any) -> Any:
         """The norm of each row of ``rows`` (N, n), numpy or torch; L0 counts the entries that are not zero."""
-        xp = array_api_compat.array_namespace(rows)
+        xp = array_namespace(rows)
         if self is Norm.L0:
             return xp.sum(xp.astype(rows != 0, rows.dtype), axis=-1)
         if self is Norm.L1:

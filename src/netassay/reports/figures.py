@@ -97,6 +97,12 @@ def percent(part: int, whole: int) -> str:
     return f"{share:.0f} %" if share == round(share) else f"{share:.1f} %"
 
 
+def share(value: float, *, up: bool) -> str:
+    """A share in [0, 1] as per cent with one decimal, rounded up or down."""
+    exact = (Decimal(value) * 100).quantize(Decimal("0.1"), rounding=ROUND_CEILING if up else ROUND_FLOOR)
+    return f"{exact.normalize():f} %" if exact == exact.to_integral_value() else f"{exact} %"
+
+
 def aligned(cells: Sequence[str]) -> list[str]:
     """The cells padded on the right with figure spaces, so that decimal points line up in a right-aligned column."""
     tails = [len(_tail(cell)) for cell in cells]

@@ -139,11 +139,15 @@ def write_report(
 
 
 def _template() -> Callable[[Page], str]:
-    environment = Environment(
+    template = environment().get_template("report.html.j2")
+    return lambda page: template.render(page=page)
+
+
+def environment() -> Environment:
+    """Where templates come from and how they are filled: all text is escaped, a missing value is an error."""
+    return Environment(
         loader=PackageLoader("netassay.reports"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    template = environment.get_template("report.html.j2")
-    return lambda page: template.render(page=page)
 
 
 def _page(answers: Sequence[Answer], files: Sequence[Mapping[str, str]], show: Presentation, when: datetime) -> Page:
@@ -164,7 +168,7 @@ def _page(answers: Sequence[Answer], files: Sequence[Mapping[str, str]], show: P
         proof=proof_sentence(answers, asked=show.proof_asked or any(isinstance(a, VerifyAnswer) for a in answers)),
         overview=overview(summaries, idents),
         sections=tuple(Section(n, *SECTIONS[n], tuple(groups)) for n, groups in sections.items() if groups),
-        provenance=tuple(_provenance(answers)),
+        provenance=tuple(provenance_rows(answers)),
         model_info=tuple((printable(k), printable(v)) for k, v in show.model_info.items()),
         command=printable(show.command or ""),
         notes=tuple(dict.fromkeys(printable(n) for n in (*show.notes, *(note for a in answers for note in a.notes)))),
@@ -187,7 +191,7 @@ def _distinct_inputs(answers: Sequence[Answer]) -> int:
     return len({(a.index, a.provenance.input_sha256) for a in answers})
 
 
-def _provenance(answers: Sequence[Answer]) -> list[tuple[str, str]]:
+def provenance_rows(answers: Sequence[Answer]) -> list[tuple[str, str]]:
     """Where the answers come from; facts that differ between answers are all listed."""
     known = [a.provenance for a in answers]
     groups = grouped(answers)

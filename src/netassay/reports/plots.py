@@ -17,7 +17,7 @@ from netassay.results.trace import Trace
 
 WIDTH = 460
 ROW = 20
-LEFT, RIGHT, TOP, BOTTOM = 64, 18, 10, 40
+LEFT, RIGHT, TOP, BOTTOM = 84, 18, 10, 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +130,19 @@ def survival_plot(summary: RadiusSummary, *, title: str, label: str) -> Markup |
         safe = [(across.at(p.radius), up.at(100 * p.proved_safe / counted)) for p in points]
         parts.append(svg.path(svg.stairs(safe, first_down=True), "curve proved"))
     return svg.drawing(WIDTH, height, label, parts, kind="survival")
+
+
+BAR_WIDTH, BAR_HEIGHT = 240, 14
+
+
+def share_bar(proved: int, left: int, lost: int, *, label: str) -> Markup:
+    """One bar in three parts: proved safe, neither proved nor denied, not safe; of at least one input."""
+    unit, start, parts = BAR_WIDTH / max(1, proved + left + lost), 0.0, []
+    for kind, part in (("proved", proved), ("left", left), ("lost", lost)):
+        if part:
+            parts.append(svg.rect(start, 0, part * unit, BAR_HEIGHT, f"part {kind}"))
+        start += part * unit
+    return svg.drawing(BAR_WIDTH, BAR_HEIGHT, label, parts, kind="share-bar")
 
 
 TRACE_WIDTH, TRACE_HEIGHT = 340, 170

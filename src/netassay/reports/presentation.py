@@ -19,7 +19,10 @@ DECISIONS = ("argmax", "argmin")
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Presentation:
-    """What the report cannot know from the answers; see ``write_report`` for the arguments."""
+    """What the report cannot know from the answers; see ``write_report`` for the arguments.
+
+    ``most_rows`` is the length of tables of inputs; ``pages`` are the addresses of pages about single inputs, by index.
+    """
 
     title: str
     image_layout: Layout | None = None
@@ -34,6 +37,8 @@ class Presentation:
     notes: Sequence[str] = ()
     proof_asked: bool = False
     most_cards: int = 12
+    most_rows: int = 1000
+    pages: Mapping[int, str] = field(default_factory=dict)
 
     def check(self, answers: Sequence[Answer]) -> None:
         """Raises InputError if these choices do not fit the answers."""

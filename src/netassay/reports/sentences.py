@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from netassay.numerics.norms import Norm
-from netassay.reports.figures import estimate, lower, upper
+from netassay.reports.figures import count, estimate, lower, upper
 from netassay.reports.text import safe_throughout
 from netassay.reports.wording import inputs, norm_name, printable, regions
 from netassay.results.answer import Answer, LipschitzAnswer, Outcome, Question, RadiusAnswer, ReachAnswer, VerifyAnswer
@@ -174,7 +174,7 @@ def proof_sentence(answers: Sequence[Answer], *, asked: bool) -> str:
         reason = "the proofs that were asked for did not succeed" if asked else "this was a search, which does not prove"
         return f"No side of these brackets is proved: {reason}. A search that finds nothing is no evidence of safety."
     return (
-        f"{proved} of {len(answers)} answers have a proved side; all other numbers are attained by a replayed input, "
+        f"{count(proved)} of {count(len(answers))} answers have a proved side; all other numbers are attained by a replayed input, "
         "or are marked as estimates or as a solver's word."
     )
 

@@ -84,7 +84,7 @@ def answers_table(ordered: Sequence[Answer], group: GroupSummary, show: Presenta
         Question.VERIFY: _verify_columns,
     }[group.question](ordered)
     columns = [
-        Column("Input", tuple(Cell("box" if a.index is None else str(a.index)) for a in ordered), numeric=True),
+        Column("Input", tuple(_input_cell(a, show) for a in ordered), numeric=True),
         Column("Label", tuple(Cell(text.label_cell(a, show.label_names)) for a in ordered)),
         _numbers("s at input", [figure(a.center_value) for a in ordered]),
         *own,
@@ -94,6 +94,10 @@ def answers_table(ordered: Sequence[Answer], group: GroupSummary, show: Presenta
     ]
     kept = tuple(c for c in columns if any(cell.text for cell in c.cells))
     return Grid(f"{title_of(group)}: {QUESTIONS[group.question]} per input, worst first", kept)
+
+
+def _input_cell(answer: Answer, show: Presentation) -> Cell:
+    return Cell("box") if answer.index is None else Cell(str(answer.index), link=show.pages.get(answer.index, ""))
 
 
 def _numbers(header: str, cells: Sequence[str]) -> Column:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,12 +16,12 @@ from netassay.reports.presentation import Presentation
 from netassay.reports.sentences import brackets, verdicts
 from netassay.reports.tables import Cell, Column, Files, Grid, answers_table, shares_table
 from netassay.reports.wording import OUTCOMES, QUESTIONS, inputs, norm_name, printable, title_of
-from netassay.results.answer import Answer, LipschitzAnswer, Outcome, Question, RadiusAnswer, ReachAnswer, Verdict, VerifyAnswer
+from netassay.results.answer import Answer, Outcome, Question, ReachAnswer
 from netassay.results.bracket import Bracket, End, Side
 from netassay.results.guarantee import Arithmetic, Guarantee
+from netassay.results.severity import severity
 from netassay.results.summary import GroupSummary, Interval, VerifySummary, proved_value, summarise_group
 
-MOST_ROWS = 1000
 MOST_BRACKETS = 24
 HEADLINES = (Question.RADIUS, Question.VERIFY)
 """Questions whose findings stand at the top."""
@@ -87,28 +86,17 @@ def group_view(members: Sequence[Answer], ident: str, show: Presentation, files:
         survival=_survival(summary, members),
         survival_caption=_survival_caption(summary),
         shares=shares_table(summary, _axis_title(members, "radius")),
-        table=answers_table(ordered[:MOST_ROWS], summary, show, files),
-        table_note=_rest(len(ordered), MOST_ROWS, "inputs are listed here, worst first; all are in report.json."),
+        table=answers_table(ordered[: show.most_rows], summary, show, files),
+        table_note=_rest(len(ordered), show.most_rows, "inputs are listed here, worst first; all are in report.json."),
         cards=tuple(card(a, show, files) for a in told[: show.most_cards]),
         headline=summary.question in HEADLINES,
         open_cards=OPEN_CARDS if summary.question in HEADLINES else 0,
-        cards_note=_rest(len(told), show.most_cards, "inputs with a witness have a card, worst first; the table and report.json have all."),
+        cards_note=_rest(
+            len(told) if show.most_cards else 0,
+            show.most_cards,
+            "inputs with a witness have a card, worst first; the table and report.json have all.",
+        ),
     )
-
-
-def severity(answer: Answer) -> tuple[float, float]:
-    """Sorts the worst answers first: the smallest attained radius, the smallest d', the steepest Q, violations before what is unknown."""
-    order = float(answer.index or 0)
-    if isinstance(answer, VerifyAnswer) and answer.outcome is not Outcome.MISCLASSIFIED:
-        return (_RANKS[answer.verdict] - (answer.guarantee is Guarantee.SOLVER), order)
-    if isinstance(answer, RadiusAnswer) and answer.outcome is not Outcome.MISCLASSIFIED:
-        return (math.inf if answer.bracket.upper is None else answer.bracket.upper.value, order)
-    if isinstance(answer, LipschitzAnswer) and answer.bracket.lower is not None:
-        return (-answer.bracket.lower.value if answer.d_prime_upper is None else answer.d_prime_upper.value, order)
-    return (0.0 if isinstance(answer, ReachAnswer) else math.inf, order + (0.0 if answer.outcome is not Outcome.MISCLASSIFIED else 1e12))
-
-
-_RANKS = {Verdict.VIOLATED: 0.0, Verdict.UNKNOWN: 1.0, Verdict.HOLDS: 3.0}
 
 
 def _rest(total: int, most: int, sentence: str) -> str:

@@ -34,6 +34,15 @@ QUESTIONS = {
     Question.VERIFY: "verdict on the whole region",
 }
 
+QUANTITIES = {
+    "radius": "maximum safe radius",
+    "slope": "slope Q",
+    "d_prime": "Theorem 1's radius d\u2032",
+    "minimum": "smallest value in the region",
+    "maximum": "largest value in the region",
+    "least": "least s in the region",
+}
+
 BADGES = {
     Guarantee.PROVED: "proved",
     Guarantee.ATTAINED: "attained",
@@ -96,12 +105,57 @@ GLOSSARY = (
 )
 
 
+METHOD = (
+    (
+        "Two sides",
+        "Every number of this report is known from two sides. A search looks for inputs that violate the property: each one it finds is a "
+        "witness, and bounds the number from one side. A proof shows that no such input exists in a region, and bounds it from the other.",
+    ),
+    (
+        "What a witness is worth",
+        "A witness is run again on the original model, alone, and must lie in the region with no tolerance. Whoever has its file can "
+        "repeat that. A violation that was found is therefore certain.",
+    ),
+    (
+        "What a proof is worth",
+        "Proved means that no input of the region contradicts it, with every rounding of the arithmetic bounded. It is about the model "
+        "file named under Provenance, and about no other version of it.",
+    ),
+    (
+        "Between the sides",
+        "Where the two sides do not meet, the truth lies somewhere between them. Such inputs are called open; they count neither as safe "
+        "nor as unsafe.",
+    ),
+    (
+        "Figures of all inputs",
+        "The lower side of a mean, a median or a percentile is made of proved values only, its upper side of attained ones only (of slopes "
+        "and of largest values the other way round). Both are rounded outwards.",
+    ),
+    (
+        "Accuracies",
+        "Certified accuracy counts the inputs that are decided right and proved safe; attacked accuracy those that are decided right and "
+        "have no witness. The true number of inputs that are right and safe lies between the two.",
+    ),
+    (
+        "Statistical",
+        "Limits for a population hold with the confidence that stands beside them: exactly for shares (Clopper-Pearson) and medians (order "
+        "statistics), approximately for means (bootstrap).",
+    ),
+)
+
+
+LONGEST = 10_000
+"""Characters of one text from outside that are printed at most."""
+
+
 def printable(text: object) -> str:
-    """Text from outside, without control, direction-changing or half characters that could disguise it.
+    """Text from outside, without control, direction-changing or half characters that could disguise it, and cut where it has no end.
 
     Escaping for HTML or Markdown is the task of whoever prints it.
     """
-    return "".join(c if c.isprintable() or c == " " else "\ufffd" for c in str(text))
+    found = str(text)
+    shown = found if len(found) <= LONGEST else f"{found[:LONGEST]}\u2026"
+    return shown if shown.isprintable() else "".join(c if c.isprintable() or c == " " else "\ufffd" for c in shown)
 
 
 def risk_name(family: str) -> str:

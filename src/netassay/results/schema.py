@@ -13,19 +13,17 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, NonNegativeInt, TypeAdapter, ValidationError, model_validator
+from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
 from netassay.errors import DataError
 from netassay.numerics.norms import Norm
 from netassay.results.answer import Outcome, Verdict
 from netassay.results.bracket import End
+from netassay.results.global_schema import CampaignDocument, CampaignsDocument, ComparisonDocument
 from netassay.results.guarantee import Arithmetic, Guarantee
+from netassay.results.schema_parts import Closed, Count, IntervalDocument, Number, Sha256, VerdictWord
 from netassay.results.witness import RiskClass
 
-Number = FiniteFloat | Literal["inf", "-inf"]
-Count = NonNegativeInt
-VerdictWord = Literal["holds", "violated", "unknown", "misclassified"]
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 WitnessFile = Annotated[str, Field(pattern=r"^witnesses/[0-9a-f]{64}\.npz$")]
 
 
@@ -34,11 +32,7 @@ def as_float(number: float | str) -> float:
     return float(number)
 
 
-class _Closed(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class SideDocument(_Closed):
+class SideDocument(Closed):
     """One side of a bracket."""
 
     value: Number
@@ -47,14 +41,14 @@ class SideDocument(_Closed):
     arithmetic: Arithmetic
 
 
-class EngineDocument(_Closed):
+class EngineDocument(Closed):
     """What one engine said of a witness: s there, and whether that violates the property."""
 
     value: Number | None
     violated: bool | None
 
 
-class WitnessDocument(_Closed):
+class WitnessDocument(Closed):
     """A replayed point; ``replayed`` says that it lies inside and that every engine bears it out."""
 
     file: WitnessFile | None
@@ -69,7 +63,7 @@ class WitnessDocument(_Closed):
     engines: dict[str, EngineDocument]
 
 
-class TracePointDocument(_Closed):
+class TracePointDocument(Closed):
     """The sides known after so many queries and seconds."""
 
     queries: Count
@@ -78,7 +72,7 @@ class TracePointDocument(_Closed):
     upper: Number | None
 
 
-class BracketDocument(_Closed):
+class BracketDocument(Closed):
     """A bracket, its witness and its trace; subclasses say which end witnesses move."""
 
     attained: ClassVar[End]
@@ -106,14 +100,14 @@ class FromBelow(BracketDocument):
     attained: ClassVar[End] = End.LOWER
 
 
-class SidesDocument(_Closed):
+class SidesDocument(Closed):
     """Two sides without a witness of their own."""
 
     lower: SideDocument | None
     upper: SideDocument | None
 
 
-class RiskDocument(_Closed):
+class RiskDocument(Closed):
     """The property: family, expression, scale, command-line form."""
 
     name: str
@@ -122,7 +116,7 @@ class RiskDocument(_Closed):
     spec: str
 
 
-class RegionDocument(_Closed):
+class RegionDocument(Closed):
     """The region; norm and radius are null for a box."""
 
     norm: Norm | None
@@ -133,7 +127,7 @@ class RegionDocument(_Closed):
     granular: bool
 
 
-class AnswerFields(_Closed):
+class AnswerFields(Closed):
     """What every answer has, whatever the question."""
 
     schema_: Literal["netassay/answer/2"] = Field(alias="schema")
@@ -192,7 +186,7 @@ class ReachDocument(AnswerFields):
     maximum: FromBelow
 
 
-class TargetDocument(_Closed):
+class TargetDocument(Closed):
     """One rival label: the bound that decided its place, and what became of it."""
 
     label: int
@@ -236,14 +230,7 @@ class VerifyDocument(AnswerFields, FromAbove):
 AnswerDocument = Annotated[RadiusDocument | LipschitzDocument | ReachDocument | VerifyDocument, Field(discriminator="question")]
 
 
-class IntervalDocument(_Closed):
-    """lower <= figure <= upper."""
-
-    lower: Number | None
-    upper: Number | None
-
-
-class SurvivalDocument(_Closed):
+class SurvivalDocument(Closed):
     """How many inputs are left at one radius."""
 
     radius: Number
@@ -252,7 +239,7 @@ class SurvivalDocument(_Closed):
     proved_safe: Count
 
 
-class RadiusSummaryDocument(_Closed):
+class RadiusSummaryDocument(Closed):
     """Figures of the radius; ``treatment`` says how inputs without a witness count."""
 
     counted: Count
@@ -266,7 +253,7 @@ class RadiusSummaryDocument(_Closed):
     treatment: str
 
 
-class SlopeSummaryDocument(_Closed):
+class SlopeSummaryDocument(Closed):
     """Figures of Q; the upper side of ``smallest_d_prime`` is an estimate."""
 
     counted: Count
@@ -275,7 +262,7 @@ class SlopeSummaryDocument(_Closed):
     smallest_d_prime: IntervalDocument
 
 
-class RangeSummaryDocument(_Closed):
+class RangeSummaryDocument(Closed):
     """The least and the greatest value over all regions."""
 
     counted: Count
@@ -283,7 +270,7 @@ class RangeSummaryDocument(_Closed):
     maximum: IntervalDocument
 
 
-class VerdictCountsDocument(_Closed):
+class VerdictCountsDocument(Closed):
     """How many answers ended in each way; ``holds`` counts proofs only."""
 
     holds: Count
@@ -293,7 +280,7 @@ class VerdictCountsDocument(_Closed):
     misclassified: Count
 
 
-class VerifySummaryDocument(_Closed):
+class VerifySummaryDocument(Closed):
     """The verdicts, why some are unknown, and the least value of s over all regions."""
 
     counted: Count
@@ -302,7 +289,7 @@ class VerifySummaryDocument(_Closed):
     least: IntervalDocument
 
 
-class GroupDocument(_Closed):
+class GroupDocument(Closed):
     """One question about one risk in one norm, over all inputs."""
 
     question: Literal["radius", "lipschitz", "reach", "verify"]
@@ -323,7 +310,7 @@ class GroupDocument(_Closed):
     verify: VerifySummaryDocument | None
 
 
-class SummaryDocument(_Closed):
+class SummaryDocument(Closed):
     """Counts and figures of all groups; the number of each verdict is null where none was asked for."""
 
     answers: Count
@@ -335,7 +322,7 @@ class SummaryDocument(_Closed):
     misclassified: Count | None
 
 
-class AssessmentDocument(_Closed):
+class AssessmentDocument(Closed):
     """Many answers and their summary; the verdict is that of all together, null where none was asked for."""
 
     schema_: Literal["netassay/assessment/2"] = Field(alias="schema")
@@ -359,7 +346,7 @@ class AssessmentDocument(_Closed):
         return self
 
 
-class InstanceDocument(_Closed):
+class InstanceDocument(Closed):
     """One row of ``netassay verify --instances``: an instance of a list, and its verdict."""
 
     schema_: Literal["netassay/instance/1"] = Field(alias="schema")
@@ -388,11 +375,16 @@ class InstanceDocument(_Closed):
         return self
 
 
-_DOCUMENTS: TypeAdapter[Any] = TypeAdapter(AnswerDocument | AssessmentDocument | InstanceDocument)
+_DOCUMENTS: TypeAdapter[Any] = TypeAdapter(
+    AnswerDocument | AssessmentDocument | InstanceDocument | CampaignDocument | CampaignsDocument | ComparisonDocument
+)
 _KINDS: dict[str, TypeAdapter[Any]] = {
     "netassay/answer/2": TypeAdapter(AnswerDocument),
     "netassay/assessment/2": TypeAdapter(AssessmentDocument),
     "netassay/instance/1": TypeAdapter(InstanceDocument),
+    "netassay/campaign/1": TypeAdapter(CampaignDocument),
+    "netassay/campaigns/1": TypeAdapter(CampaignsDocument),
+    "netassay/comparison/1": TypeAdapter(ComparisonDocument),
 }
 _EARLIER = {"netassay/answer/1": "netassay/answer/2", "netassay/assessment/1": "netassay/assessment/2"}
 _SINCE_2: dict[str, None] = dict.fromkeys(("verdict", "guarantee", "reason"))

@@ -14,6 +14,7 @@ How the radius figures treat inputs (``TREATMENT`` says it in words):
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -159,10 +160,15 @@ def summarise(answers: Sequence[Answer]) -> Summary:
 
 
 def grouped(answers: Iterable[Answer]) -> list[list[Answer]]:
-    """Answers to one question about one risk in one norm, together; risks without a command-line form by their text."""
+    """Answers to one question about one risk in one norm, together; risks without a command-line form by their text.
+
+    All questions but that of the radius are about a ball of one size: another size is another group.
+    """
     groups: dict[tuple[object, ...], list[Answer]] = {}
     for a in answers:
-        key = (question_of(a), a.risk.name, a.risk.spec or a.risk.text, a.risk.on, a.region.norm)
+        question = question_of(a)
+        asked = None if question is Question.RADIUS else a.region.radius
+        key = (question, a.risk.name, a.risk.spec or a.risk.text, a.risk.on, a.region.norm, asked)
         groups.setdefault(key, []).append(a)
     return list(groups.values())
 
@@ -270,17 +276,23 @@ def _searched(answer: RadiusAnswer) -> float:
 def _survivors(members: Sequence[RadiusAnswer], radii: Iterable[float]) -> tuple[SurvivalPoint, ...]:
     counted = [a for a in members if a.outcome is not Outcome.MISCLASSIFIED]
     labelled = all(a.true_label is not None and a.label is not None for a in members)
-    right = [a for a in counted if a.label == a.true_label]
-    points = []
-    for r in radii:
-        proved = sum((low := proved_value(a.bracket.lower)) is not None and low >= r for a in counted)
-        points.append(SurvivalPoint(r, _left(counted, r), _left(right, r) if labelled else None, proved))
-    return tuple(points)
+    distances = _distances(counted)
+    right = _distances([a for a in counted if a.label == a.true_label]) if labelled else None
+    proved = sorted(low for a in counted if (low := proved_value(a.bracket.lower)) is not None)
+    return tuple(
+        SurvivalPoint(
+            r,
+            len(distances) - bisect_right(distances, r),
+            None if right is None else len(right) - bisect_right(right, r),
+            len(proved) - bisect_left(proved, r),
+        )
+        for r in radii
+    )
 
 
-def _left(members: Sequence[RadiusAnswer], radius: float) -> int:
-    distances = [witness_distance(a) for a in members]
-    return sum(d is None or d > radius for d in distances)
+def _distances(members: Sequence[RadiusAnswer]) -> list[float]:
+    """Where each input has its nearest witness, in order; infinite without one."""
+    return sorted(math.inf if (d := witness_distance(a)) is None else d for a in members)
 
 
 def _thinned(radii: Sequence[float]) -> list[float]:

@@ -45,16 +45,25 @@ def write_witness(folder: Path | str, witness: Witness, center: NDArray[np.float
     Raises:
         DataError: If point and centre differ in shape.
     """
-    if witness.point.shape != center.shape:
-        raise DataError(f"a witness of shape {witness.point.shape} does not belong to an input of shape {center.shape}; pass its own input")
-    buffer = io.BytesIO()
-    np.savez(buffer, point=witness.point, center=center, outputs=witness.outputs)
-    content = buffer.getvalue()
-    name = f"{FOLDER}/{hashlib.sha256(content).hexdigest()}.npz"
+    name, content = witness_file(witness.point, center, witness.outputs)
     target = Path(folder) / name
     if not target.exists():
         write_atomically(target, content)
     return name
+
+
+def witness_file(point: NDArray[np.floating], center: NDArray[np.floating], outputs: NDArray[np.floating]) -> tuple[str, bytes]:
+    """Name and content of the file of a witness: the name is the SHA-256 of the content.
+
+    Raises:
+        DataError: If point and centre differ in shape.
+    """
+    if point.shape != center.shape:
+        raise DataError(f"a witness of shape {point.shape} does not belong to an input of shape {center.shape}; pass its own input")
+    buffer = io.BytesIO()
+    np.savez(buffer, point=point, center=center, outputs=outputs)
+    content = buffer.getvalue()
+    return f"{FOLDER}/{hashlib.sha256(content).hexdigest()}.npz", content
 
 
 def write_atomically(target: Path, content: bytes) -> None:
@@ -84,11 +93,20 @@ def read_witness(folder: Path | str, name: str, *, limit: int = 1024 * MEBIBYTE)
         DataError: For another kind of name, a missing or changed file, one above the limit, or one that is
             not three plain numeric arrays.
     """
+    return parse_witness(name, read_limited(Path(folder) / checked_name(name), limit), limit=limit)
+
+
+def checked_name(name: str) -> str:
+    """The name, if it is one that ``witness_file`` gives: no other can lead out of a folder; raises DataError for any other."""
     if not _NAME.fullmatch(name):
         raise DataError(f"{name!r} names no witness file; expected {FOLDER}/<64 hexadecimal digits>.npz as the document gives it")
-    content = read_limited(Path(folder) / name, limit)
+    return name
+
+
+def parse_witness(name: str, content: bytes, *, limit: int = 1024 * MEBIBYTE) -> StoredWitness:
+    """The arrays of a witness file, as data only; raises DataError where the content is not what its name says, see ``read_witness``."""
     digest = hashlib.sha256(content).hexdigest()
-    if digest not in name:
+    if digest not in checked_name(name):
         raise DataError(f"{name} was changed since it was written (its content has SHA-256 {digest}); take it from the original folder")
     return _arrays(name, content, limit)
 

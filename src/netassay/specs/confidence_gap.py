@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-import array_api_compat
 import numpy as np
 from numpy.typing import ArrayLike
 
 from netassay.errors import PropertyError
 from netassay.models.scores import Scale
+from netassay.numerics.arrays import array_namespace
 from netassay.results.answer import Risk
 from netassay.specs import expressions
 from netassay.specs.property import Parameters, Property
@@ -91,7 +91,7 @@ class ConfidenceGap(Property):
 
     def expression(self, scores: Any, parameters: Mapping[str, Any]) -> Any:
         """s; NaN where eps is 0 and both probabilities have underflowed to 0, since their order is then not known."""
-        xp = array_api_compat.array_namespace(scores)
+        xp = array_namespace(scores)
         one, other = expressions.score_of(scores, parameters["label"]), expressions.score_of(scores, parameters["other"])
         gap = one - other - parameters["eps"]
         if self.on is Scale.PROBABILITIES:

@@ -5,7 +5,10 @@
 ``FILE.npz``            inputs under ``x``, ``inputs`` or ``images``; optional labels under ``y`` or ``labels``, corners
                         of the input domain under ``lower`` and ``upper``, ``feature_names`` and ``label_names``
 ``FILE.npy``            inputs only
-``FILE.csv``            a header of feature names; labels in a column named ``label``, ``labels``, ``y``, ``class`` or ``target``
+``X.npy,Y.npy``         inputs of one file and labels of another
+``FILE.csv``            a header of feature names; labels in a column named ``label``, ``labels``, ``y``, ``class`` or ``target``,
+                        or in the one that is named as label column
+``FOLDER``              pictures (PNG, JPEG, BMP) in one subfolder per class, or without subfolders and labels; needs the extra ``images``
 ``module:factory``      the user's own function: it returns inputs, (inputs, labels), or a dict with the keys of a ``.npz``
 ======================  ==========================================================================================
 
@@ -26,7 +29,10 @@ from netassay.errors import DataError, RegionError, UsageError
 from netassay.models.network import Network
 from netassay.numerics.box import Box
 from netassay.specs.data_files import INPUT_KEYS, LABEL_KEYS, read_arrays
+from netassay.specs.image_folders import Pictures
 from netassay.specs.layouts import channels_first, to_input_shape
+
+CLASSES = "; every label needs its class folder, also one without pictures, or name the folders by their labels: 0, 1, 2"
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,19 +63,21 @@ class Dataset:
         return len(self.inputs)
 
 
-def load_data(reference: str, network: Network, *, limit: int | None = None, index: int | None = None) -> Dataset:
+def load_data(
+    reference: str, network: Network, *, limit: int | None = None, index: int | None = None, label_column: str | None = None
+) -> Dataset:
     """Reads ``reference`` (see the module) in the layout of ``network``; all of it, the first ``limit`` inputs, or the one at ``index``.
 
-    8-bit integers become real numbers in [0, 1], unless the input domain reaches above 1.
+    8-bit integers become real numbers in [0, 1], unless the input domain reaches above 1. Real numbers under ``images`` whose least is
+    0 and whose greatest is 1 are pixels in [0, 1], if neither data nor network say what inputs are valid. ``label_column`` names the
+    column of a table that holds the labels.
 
     Raises:
         DataError: For an empty data set, an input of the wrong shape, not finite or outside the domain, and labels
             that are not integers, out of range or not as many as the inputs.
-        UsageError: For a reference of an unknown kind, or a limit below 1.
+        UsageError: For a reference of an unknown kind, a limit below 1, or a label column of what is no table.
     """
-    if limit is not None and limit < 1:
-        raise UsageError(f"--limit must be at least 1; got {limit}")
-    arrays, notes = read_arrays(reference)
+    arrays, notes = read_arrays(reference, label_column=label_column)
     return build(reference, arrays, network, limit=limit, index=index, notes=tuple(notes))
 
 
@@ -83,6 +91,8 @@ def build(
     notes: tuple[str, ...] = (),
 ) -> Dataset:
     """The data set made of named arrays, as in a ``.npz``; see ``load_data``."""
+    if limit is not None and limit < 1:
+        raise UsageError(f"--limit must be at least 1; got {limit}")
     said = list(notes)
     inputs = _inputs(reference, arrays)
     chosen = _selection(reference, len(inputs), limit, index)
@@ -90,6 +100,9 @@ def build(
     converted = _converted(reference, inputs[chosen], [d for d in (network.domain, domain) if d is not None], said)
     if domain is None and inputs.dtype == np.uint8 and converted.max(initial=0.0) <= 1:
         domain = Box.filled(network.input_shape, 0.0, 1.0)
+    if domain is None and not network.domain.bounded and _runs_from_0_to_1(inputs, arrays):
+        domain = Box.filled(network.input_shape, 0.0, 1.0)
+        said.append(f"{reference}: its images run from 0 to 1; that is taken as the input domain, unless --domain says otherwise")
     shaped, how = _shaped(reference, converted, network.input_shape)
     said += [f"{reference}: {how}"] if how else []
     _check_finite(reference, shaped, chosen)
@@ -104,18 +117,28 @@ def build(
         domain=domain,
         indices=chosen,
         feature_names=_names(reference, arrays, "feature_names", int(np.prod(network.input_shape))),
-        label_names=_names(reference, arrays, "label_names", network.labels),
+        label_names=_names(reference, arrays, "label_names", network.labels) if network.labels else (),
         notes=tuple(said),
         source_shape=channels_first(inputs.shape[1:]),
     )
 
 
-def _inputs(reference: str, arrays: Mapping[str, Any]) -> NDArray[Any]:
+def _runs_from_0_to_1(inputs: NDArray[Any] | Pictures, arrays: Mapping[str, Any]) -> bool:
+    """Whether real numbers are called images and, over the whole data set, take exactly the range of scaled pixels."""
+    if isinstance(inputs, Pictures) or inputs.dtype.kind != "f" or next(k for k in INPUT_KEYS if k in arrays) != "images":
+        return False
+    return bool(inputs.min() == 0 and inputs.max() == 1)
+
+
+def _inputs(reference: str, arrays: Mapping[str, Any]) -> NDArray[Any] | Pictures:
     key = next((k for k in INPUT_KEYS if k in arrays), None)
     if key is None:
         came = ", ".join(sorted(arrays)) or "nothing"
         raise DataError(f"{reference}: no inputs; expected an array under {', '.join(INPUT_KEYS)}, got {came}")
-    inputs = np.asarray(arrays[key])
+    given = arrays[key]
+    if isinstance(given, Pictures):
+        return given
+    inputs = np.asarray(given)
     if inputs.dtype.kind not in "biuf":
         raise DataError(f"{reference}: inputs must be real numbers; {key!r} has dtype {inputs.dtype}")
     if inputs.ndim == 0 or inputs.size == 0:
@@ -242,5 +265,6 @@ def _names(reference: str, arrays: Mapping[str, Any], key: str, count: int) -> t
         return ()
     names = tuple(str(name) for name in np.asarray(arrays[key]).reshape(-1))
     if len(names) != count:
-        raise DataError(f"{reference}: {key!r} has {len(names)} names; expected {count}")
+        hint = "" if not any(isinstance(values, Pictures) for values in arrays.values()) else CLASSES
+        raise DataError(f"{reference}: {key!r} has {len(names)} names; expected {count}{hint}")
     return names

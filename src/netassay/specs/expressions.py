@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-import array_api_compat
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from netassay.errors import PropertyError
 from netassay.models.scores import Scale, logsumexp
+from netassay.numerics.arrays import array_namespace, device_of
 
 if TYPE_CHECKING:
     from netassay.models.network import Network
@@ -20,28 +20,28 @@ SYMBOLS = {Scale.PROBABILITIES: "f", Scale.LOGITS: "z", Scale.OUTPUTS: "y"}
 
 def score_of(scores: Any, labels: Any) -> Any:
     """The score (rows,) of label ``labels`` (rows,) or (1,) in each row of (rows, m)."""
-    xp = array_api_compat.array_namespace(scores)
+    xp = array_namespace(scores)
     index = xp.broadcast_to(xp.expand_dims(labels, axis=-1), (scores.shape[0], 1))
     return xp.squeeze(xp.take_along_axis(scores, index, axis=-1), axis=-1)
 
 
 def others(scores: Any, labels: Any) -> Any:
     """Scores (rows, m) with the entry of ``labels`` (rows,) or (1,) set to -infinity."""
-    xp = array_api_compat.array_namespace(scores)
-    positions = xp.arange(scores.shape[-1], device=array_api_compat.device(scores))
+    xp = array_namespace(scores)
+    positions = xp.arange(scores.shape[-1], device=device_of(scores))
     mine = positions[None, :] == xp.expand_dims(labels, axis=-1)
-    return xp.where(mine, xp.asarray(-math.inf, dtype=scores.dtype, device=array_api_compat.device(scores)), scores)
+    return xp.where(mine, xp.asarray(-math.inf, dtype=scores.dtype, device=device_of(scores)), scores)
 
 
 def margin(scores: Any, labels: Any) -> Any:
     """Score of ``labels`` minus the best other score, per row; NaN where any score of the row is NaN."""
-    xp = array_api_compat.array_namespace(scores)
+    xp = array_namespace(scores)
     return score_of(scores, labels) - xp.max(others(scores, labels), axis=-1)
 
 
 def guided_margin(logits: Any, labels: Any, targets: Any) -> Any:
     """``margin``, but over the target alone in rows whose target (rows,) is a label other than ``labels`` and not -1."""
-    xp = array_api_compat.array_namespace(logits)
+    xp = array_namespace(logits)
     single = (targets >= 0) & (targets != labels)
     chosen = score_of(logits, labels) - score_of(logits, xp.where(single, targets, xp.zeros_like(targets)))
     return xp.where(single, chosen, margin(logits, labels))
@@ -54,9 +54,9 @@ def log_odds(logits: Any, labels: Any) -> Any:
 
 def poisoned(value: Any, scores: Any) -> Any:
     """``value`` (rows,), but NaN wherever a row of scores holds NaN, also in scores that the value does not use."""
-    xp = array_api_compat.array_namespace(scores)
+    xp = array_namespace(scores)
     bad = xp.any(xp.isnan(scores), axis=-1)
-    return xp.where(bad, xp.asarray(math.nan, dtype=scores.dtype, device=array_api_compat.device(scores)), value)
+    return xp.where(bad, xp.asarray(math.nan, dtype=scores.dtype, device=device_of(scores)), value)
 
 
 def number(value: float) -> str:

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import array_api_compat
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from netassay.errors import PropertyError
 from netassay.models.scores import Scale
+from netassay.numerics.arrays import array_namespace
 from netassay.results.answer import Risk
 from netassay.specs.expressions import number, scale
 from netassay.specs.property import Parameters, Property
@@ -60,7 +60,7 @@ class OutputHalfspaces(Property):
         return {"matrix": self.matrix.copy(), "offset": self.offset.copy()}
 
     def expression(self, scores: Any, parameters: Mapping[str, Any]) -> Any:
-        xp = array_api_compat.array_namespace(scores)
+        xp = array_namespace(scores)
         matrix, offset = parameters["matrix"], parameters["offset"]
         products = xp.matmul(matrix, scores[:, None, :, None])[..., 0]
         return xp.min(xp.max(products - offset, axis=-1), axis=-1)

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import array_api_compat
 import numpy as np
 from numpy.typing import NDArray
 
 from netassay.errors import PropertyError
 from netassay.models.network import Network
 from netassay.models.scores import Scale
+from netassay.numerics.arrays import array_namespace
 from netassay.results.witness import RiskClass
 from netassay.specs import expressions
 from netassay.specs.property import Property
@@ -31,7 +31,7 @@ def labelling(probabilities: Any, eps: float = 0.0) -> Any:
     """
     if not eps >= 0:
         raise PropertyError(f"the labelling threshold must be at least 0; got {eps!r}")
-    xp = array_api_compat.array_namespace(probabilities)
+    xp = array_namespace(probabilities)
     best = xp.argmax(probabilities, axis=-1)
     confident = expressions.margin(probabilities, best) > eps
     return xp.where(confident, best, xp.full_like(best, NOT_CONFIDENT))

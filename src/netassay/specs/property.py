@@ -6,12 +6,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-import array_api_compat
 import numpy as np
 from numpy.typing import NDArray
 
 from netassay.errors import PropertyError
 from netassay.models.scores import OutputConvention, Scale
+from netassay.numerics.arrays import array_namespace, device_of
 from netassay.results.answer import Risk
 
 Parameters = dict[str, NDArray[Any]]
@@ -65,8 +65,8 @@ class Property(ABC):
 
     def values(self, scores: Any) -> Any:
         """s for a batch of scores (N, m) of this one property."""
-        xp = array_api_compat.array_namespace(scores)
-        device = array_api_compat.device(scores)
+        xp = array_namespace(scores)
+        device = device_of(scores)
         rows = {name: _as_rows(value, scores, xp, device) for name, value in self.parameters().items()}
         return self.expression(scores, rows)
 
@@ -113,8 +113,8 @@ class PropertyStack:
         return self._first.guide(logits, self._rows(logits, owners), targets)
 
     def _rows(self, scores: Any, owners: Any) -> dict[str, Any]:
-        xp = array_api_compat.array_namespace(scores)
-        device = array_api_compat.device(scores)
+        xp = array_namespace(scores)
+        device = device_of(scores)
         key = (str(device), str(scores.dtype))
         if key not in self._placed:
             self._placed[key] = {name: _as_array(v, scores, xp, device) for name, v in self._parameters.items()}

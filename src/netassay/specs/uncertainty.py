@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import array_api_compat
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from netassay.errors import PropertyError
 from netassay.models.scores import Scale
+from netassay.numerics.arrays import array_namespace
 from netassay.results.answer import Risk
 from netassay.specs import expressions
 from netassay.specs.property import Parameters, Property
@@ -59,7 +59,7 @@ class Uncertainty(Property):
         return {"eps": np.asarray(self.eps), "reference": q, "negative_entropy": np.asarray(negative_entropy)}
 
     def expression(self, scores: Any, parameters: Mapping[str, Any]) -> Any:
-        xp = array_api_compat.array_namespace(scores)
+        xp = array_namespace(scores)
         below = xp.max(scores, axis=-1, keepdims=True) - scores
         log_total = xp.log(xp.sum(xp.exp(-below), axis=-1))
         if "reference" not in parameters:

@@ -1,7 +1,7 @@
 """Affine operators as maps with an adjoint: how values, magnitudes and coefficients pass through them.
 
 Dense layers and what only moves or shifts numbers is done by numpy alone, so that proofs on small networks need no torch; every other
-linear operator is evaluated by torch in float64, its adjoint being the vector-Jacobian product of its evaluation.
+linear operator is evaluated by torch in float64, its adjoint being the gradient of its evaluation.
 """
 
 from __future__ import annotations
@@ -114,8 +114,20 @@ def _adjoint_by_torch(operator: LinearOperator, coefficients: Array, shapes: Seq
         return [_convolution_adjoint(operator, given, shapes[0]).numpy()]
     weights = _without_offset(operator)
     zeros = tuple(torch.zeros(len(coefficients), *s, dtype=torch.float64) for s in shapes)
-    pull = torch.func.vjp(lambda *x: EVALUATORS[type(operator)](operator, weights, x), *zeros)[1]
-    return [t.numpy() for t in pull(given)]
+    return [t.numpy() for t in pulled_back(lambda *x: EVALUATORS[type(operator)](operator, weights, x), zeros, given)]
+
+
+def pulled_back(function: Callable[..., Tensor], inputs: Sequence[Tensor], given: Tensor) -> tuple[Tensor, ...]:
+    """The adjoint of a linear function: the gradient of ``<given, function(inputs)>``.
+
+    Of a sum, as ``torch.func.vjp`` and gradients in given directions load torch's compiler first, which takes most of a second.
+    """
+    import torch
+
+    with torch.enable_grad():
+        free = [x.requires_grad_() for x in inputs]
+        total = (function(*free) * given).sum()
+    return torch.autograd.grad(total, free, allow_unused=True, materialize_grads=True)
 
 
 def _without_offset(operator: LinearOperator) -> dict[str, Tensor]:
@@ -168,6 +180,12 @@ def _mul_constant(operator: op.MulConstant, inputs: Sequence[Array], _batch: int
     return np.asarray(inputs[0] * value) if _fits(inputs[0], value) else None
 
 
+def _div_constant(operator: op.DivConstant, inputs: Sequence[Array], _batch: int) -> Array | None:
+    value = _float64(operator)["value"]
+    with np.errstate(all="ignore"):
+        return np.asarray(inputs[0] / value) if _fits(inputs[0], value) else None
+
+
 def _same(inputs: Sequence[Array]) -> bool:
     return inputs[0].shape == inputs[1].shape
 
@@ -178,6 +196,7 @@ _VALUES: dict[type[LinearOperator], Callable[[Any, Sequence[Array], int], Array 
     op.Reshape: lambda o, x, n: x[0].reshape(n, *o.shape),
     op.AddConstant: _add_constant,
     op.MulConstant: _mul_constant,
+    op.DivConstant: _div_constant,
     op.Add: lambda _o, x, _n: x[0] + x[1] if _same(x) else None,
     op.Sub: lambda _o, x, _n: x[0] - x[1] if _same(x) else None,
 }
@@ -194,12 +213,19 @@ def _adjoint_of_constant(operator: Any, a: Array, shapes: Sequence[Shape], *, sc
     return [a * value if scaled else a]
 
 
+def _adjoint_of_division(operator: op.DivConstant, a: Array, shapes: Sequence[Shape]) -> list[Array] | None:
+    value = _float64(operator)["value"]
+    with np.errstate(all="ignore"):
+        return [a / value] if np.broadcast_shapes(shapes[0], value.shape) == shapes[0] else None
+
+
 _ADJOINTS: dict[type[LinearOperator], Callable[[Any, Array, Sequence[Shape]], list[Array] | None]] = {
     op.Constant: lambda _o, _a, _s: [],
     op.Dense: lambda o, a, _s: [a @ _weight(o)],
     op.Reshape: lambda _o, a, s: [a.reshape(len(a), *s[0])],
     op.AddConstant: lambda o, a, s: _adjoint_of_constant(o, a, s, scaled=False),
     op.MulConstant: lambda o, a, s: _adjoint_of_constant(o, a, s, scaled=True),
+    op.DivConstant: _adjoint_of_division,
     op.Add: lambda _o, a, s: [a, a] if s[0] == s[1] else None,
     op.Sub: lambda _o, a, s: [a, -a] if s[0] == s[1] else None,
 }

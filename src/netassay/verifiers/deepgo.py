@@ -150,7 +150,11 @@ class _Search:
             yield self._finding(lower, "" if self._done(lower) else "rounding")
             return
         everything = np.zeros((1, 0))
-        tolerance = float((self._constants * (self._high - self._low)[self._moving]).sum())
+        with np.errstate(over="ignore"):
+            tolerance = float((self._constants * (self._high - self._low)[self._moving]).sum())
+        if not np.isfinite(tolerance):
+            yield Finding(-np.inf, guarantee=self._guarantee, reason="incomplete")
+            return
         lower = -np.inf
         while True:
             tolerance /= 4

@@ -46,6 +46,10 @@ class Evaluator:
         if not self._numpy:
             return self._by_torch(points, rows)
         values = self._values(points)
+        with np.errstate(all="ignore"):
+            return values[-1], self._pulled(values, rows)
+
+    def _pulled(self, values: list[Array], rows: Array) -> Array:
         pending: dict[int, Array] = {self._bounded.output: rows}
         for position in reversed(range(len(self._bounded.graph.nodes))):
             given = pending.pop(position + 1, None)
@@ -58,13 +62,14 @@ class Evaluator:
                 parts = [given * _NUMPY[type(node.operator)][1](node.operator, values[node.inputs[0]])]
             for i, part in zip(node.inputs, parts, strict=True):
                 pending[i] = pending[i] + part if i in pending else part
-        return values[-1], pending.get(0, np.zeros_like(points))
+        return pending.get(0, np.zeros_like(values[0]))
 
     def _values(self, points: Array) -> list[Array]:
         values = [points]
-        for position, node in enumerate(self._bounded.graph.nodes):
-            affine, inputs = self._bounded.maps[position], [values[i] for i in node.inputs]
-            values.append(affine(inputs) if affine is not None else _NUMPY[type(node.operator)][0](node.operator, inputs[0]))
+        with np.errstate(all="ignore"):  # what overflows is infinite or NaN, and no violation
+            for position, node in enumerate(self._bounded.graph.nodes):
+                affine, inputs = self._bounded.maps[position], [values[i] for i in node.inputs]
+                values.append(affine(inputs) if affine is not None else _NUMPY[type(node.operator)][0](node.operator, inputs[0]))
         return values
 
     def _by_torch(self, points: Array, rows: Array | None) -> tuple[Array, Array]:

@@ -86,6 +86,7 @@ class Program:
     errors: Array
     rows: int
 
+    @np.errstate(all="ignore")
     def bound(self, multipliers: Array) -> float:
         """A lower bound of the greatest row wherever the signs hold, from multipliers >= 0 of all forms; inf if nothing is left there.
 
@@ -281,6 +282,7 @@ class _Search:
             parts.reverse()
         self._waiting += parts
 
+    @np.errstate(all="ignore")
     def _most_influential(self, zonotopes: Zonotopes, part: int) -> Neuron | None:
         """The relaxed neuron with the largest product of its error and the largest gradient of the part's rows; None if all are exact.
 
@@ -329,7 +331,7 @@ def _program(zonotopes: Zonotopes, rows: Zonotope, signs: dict[Neuron, bool]) ->
     for (value, unit), active in signs.items():
         of = zonotopes.values[value]
         sign, generators = (-1.0 if active else 1.0), padded(of.generators, zonotopes.symbols)[0]
-        forms.append(sign * generators.reshape(len(generators), -1)[None, :, unit])
+        forms.append(sign * generators.reshape(len(generators), of.centre.size)[None, :, unit])
         constants.append(sign * of.centre.reshape(-1)[[unit]])
         errors.append(of.box.reshape(-1)[[unit]])
     return Program(np.concatenate(forms), np.concatenate(constants), np.concatenate(errors), len(rows.centre[0]))
@@ -338,8 +340,9 @@ def _program(zonotopes: Zonotopes, rows: Zonotope, signs: dict[Neuron, bool]) ->
 def _error(low: Array, high: Array) -> Array:
     """The height of each ReLU's relaxation; 0 where it is exact."""
     relaxed = (low < 0) & (high > 0)
-    width = np.where(relaxed, high - low, 1.0)
-    return np.asarray(np.where(relaxed, -low * high / width, 0.0))
+    with np.errstate(all="ignore"):
+        width = np.where(relaxed, high - low, 1.0)
+        return np.asarray(np.where(relaxed, -low * high / width, 0.0))
 
 
 def _through_relu(middle: Array, radius: Array, low: Array, high: Array) -> tuple[Array, Array]:

@@ -8,6 +8,7 @@ from functools import partial
 
 import numpy as np
 
+from netassay.errors import CapabilityError
 from netassay.models.nonlinear import Elementwise
 from netassay.numerics.budget import Clock
 from netassay.numerics.norms import Norm
@@ -23,9 +24,13 @@ FEW_INPUTS = 12
 """Up to so many inputs that move, regions are split; beyond, neurons are."""
 
 
+SPECIAL = ("decomposition",)
+"""Verifiers that serve a few networks only, and say so at once."""
+
+
 @dataclass(frozen=True, slots=True)
 class Auto:
-    """Interval bounds, a small attack, linear bounds, branch and bound; each finding says whose it is.
+    """Interval bounds, a small attack, linear bounds, a decomposition, branch and bound; each finding says whose it is.
 
     Args:
         first: Stop before any branch and bound: what decides easy questions at once.
@@ -39,7 +44,7 @@ class Auto:
         """Findings of one method after the other, none worse than those before."""
         best, last = Finding(-np.inf), "incomplete"
         for name, verifier in self._stages(task):
-            for finding in verifier.verify(task):
+            for finding in _served(name, verifier, task):
                 best = replace(
                     finding,
                     lower=max(best.lower, finding.lower),
@@ -59,7 +64,7 @@ class Auto:
     def _stages(self, task: Task) -> Iterator[tuple[str, Verifier]]:
         if not self.begun:
             yield "interval", Bounding(interval_bounds)
-        if few_inputs(task.region):
+        if few_inputs(task.region) and not _is_sparse(task.region):
             if not self.first:
                 yield _named("input-splitting")
             return
@@ -71,6 +76,8 @@ class Auto:
             return
         if not self.begun:
             yield "crown", Bounding(linear_bounds)
+        if not self.first:
+            yield _named("decomposition")
         if not self.first and _splits_neurons(task):
             yield _named("neuron-splitting")
 
@@ -95,6 +102,15 @@ class Probing:
         found = probe(task.claim, evaluator, task.region, np.random.default_rng(task.seed), points=self.points, over=over)
         broken = found.value < 0 or (found.value == 0 and task.claim.strict)
         yield Finding(-np.inf, point=found.point if broken else None, least=found.value)
+
+
+def _served(name: str, verifier: Verifier, task: Task) -> Iterator[Finding]:
+    """A verifier's findings; none of one that is for special networks, and does not serve this one."""
+    try:
+        yield from verifier.verify(task)
+    except CapabilityError:
+        if name not in SPECIAL:
+            raise
 
 
 def _over(clock: Clock, task: Task) -> bool:

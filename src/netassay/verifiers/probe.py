@@ -27,7 +27,8 @@ class Found:
 
 def values(claim: Claim, outputs: Array) -> Array:
     """(N,) s of outputs (N, m): the least part, each the greatest of its rows; NaN where an output is."""
-    parts = [(outputs @ part.rows.T + part.constants).max(axis=1) for part in claim.parts]
+    with np.errstate(all="ignore"):
+        parts = [(outputs @ part.rows.T + part.constants).max(axis=1) for part in claim.parts]
     return np.min(np.stack(parts), axis=0) if parts else np.full(len(outputs), np.inf)
 
 
@@ -98,7 +99,8 @@ def _rows(claim: Claim, outputs: Array, part: Positions) -> Array:
     chosen = np.empty((len(outputs), outputs.shape[1]))
     for p, each in enumerate(claim.parts):
         mine = np.flatnonzero(part == p)
-        greatest = (outputs[mine] @ each.rows.T + each.constants).argmax(axis=1)
+        with np.errstate(all="ignore"):
+            greatest = (outputs[mine] @ each.rows.T + each.constants).argmax(axis=1)
         chosen[mine] = each.rows[greatest]
     return chosen
 

@@ -75,6 +75,12 @@ def _alpha_crown() -> Verifier:
     return AlphaCrown()
 
 
+def _decomposition() -> Verifier:
+    from netassay.verifiers.decomposition import Decomposition
+
+    return Decomposition()
+
+
 def _input_splitting() -> Verifier:
     from netassay.verifiers.branch_and_bound.input_splitting import InputSplitting
 
@@ -182,6 +188,15 @@ VERIFIERS: dict[str, VerifierEntry] = {
         ),
         VerifierEntry(
             "alpha-crown", "proved", False, _GRAPHS, "Xu et al. 2021 (alpha-CROWN)", "the same with optimised slopes", _alpha_crown
+        ),
+        VerifierEntry(
+            "decomposition",
+            "proved",
+            False,
+            "one layer of ReLUs that each read a few inputs (a convolution); bounded regions",
+            "Guignard and Kim 1987; Bunel et al. 2020",
+            "the ReLUs that read the same inputs bounded together, the groups tied by multipliers",
+            _decomposition,
         ),
         VerifierEntry(
             "input-splitting",

@@ -117,7 +117,8 @@ def descended(task: Task, evaluator: Evaluator, start: Array) -> Found:
 def _gradient(claim: Claim, evaluator: Evaluator, point: Array) -> Array:
     """(1, *shape) of the row that decides s at a point."""
     outputs = evaluator.outputs(point[None])
-    parts = [(part.rows @ outputs[0] + part.constants, part.rows) for part in claim.parts]
+    with np.errstate(all="ignore"):
+        parts = [(part.rows @ outputs[0] + part.constants, part.rows) for part in claim.parts]
     numbers, rows = min(parts, key=lambda pair: float(pair[0].max()))
     return evaluator.gradients(point[None], rows[int(numbers.argmax())][None])[1]
 

@@ -159,3 +159,46 @@ def test_refuses_regions_without_grids() -> None:
         Inputs([Problem(problem.network, Ball(problem.center, 1, "l0"), problem.property)], 1 << 20)
     with pytest.raises(RegionError, match="L0"):
         Inputs([Problem(problem.network, Ball(problem.center, 0.5, "linf", domain=DOMAIN), problem.property)], 1 << 20)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_grid_points_that_are_looked_up_count_as_if_evaluated(size: int) -> None:
+    """Centres lie on the grid, so that some of its values change nothing; every subspace is compared with all of its points."""
+    network = relu_network(5, [5, 6, 3], DOMAIN)
+    problems = robustness_problems(network, np.random.default_rng(6).integers(-1, 2, (6, 5)).astype(float), 5, "l0")
+    inputs = Inputs(problems, 1 << 20)
+    found = sensitivities(inputs, size, 3)
+    assert found is not None
+    for i, problem in enumerate(problems):
+        for s, subspace in enumerate(found.subspaces.tolist()):
+            points = np.repeat(problem.center[None], 3**size, axis=0)
+            points[:, subspace] = list(product((-1.0, 0.0, 1.0), repeat=size))
+            confidence, values = inputs.evaluate(torch.full((len(points),), i), torch.tensor(points, dtype=torch.float32))
+            drop = max(0.0, float(inputs.start[i] - confidence.min()))
+            assert found.drop[i, s] == pytest.approx(drop, abs=1e-6)
+            assert found.violated[i, s] == bool(inputs.is_violated(torch.full((len(points),), i), values).any())
+            if found.violated[i].any():
+                assert found.witness[i] is not None
+                assert margin(problem, np.asarray(found.witness[i], dtype=np.float64)[None])[0] <= 0
+
+
+def test_no_grid_point_is_evaluated_twice() -> None:
+    """Three values of each of five features, one of which every feature has: 2 * 5 singles, and 4 points of each pair."""
+    network = relu_network(5, [5, 6, 3], DOMAIN)
+    inputs = Inputs(robustness_problems(network, np.zeros((1, 5)), 5, "l0"), 1 << 20)
+    before = inputs.counter.points
+    assert sensitivities(inputs, 2, 3) is not None
+    assert inputs.counter.points - before == 2 * 5 + 4 * 10
+
+
+def test_runs_asked_in_stages_are_those_asked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    inputs = Inputs(linear_problems(4), 1 << 20)
+    found = sensitivities(inputs, 1, 2)
+    assert found is not None
+    at_once = module.accumulated(inputs, found)
+    monkeypatch.setattr(module, "FIRST_RUNS", 1)
+    in_stages = module.accumulated(inputs, found)
+    assert sum(point is not None for point in at_once) >= 2
+    for one, other in zip(at_once, in_stages, strict=True):
+        assert (one is None) is (other is None)
+        assert one is None or other is None or one.tolist() == other.tolist()

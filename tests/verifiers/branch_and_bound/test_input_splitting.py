@@ -88,6 +88,22 @@ def test_ranges_enclose_the_minimum_within_the_tolerance(seed: int) -> None:
     assert not finding.proved
 
 
+def test_late_boxes_with_the_least_bounds_come_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After as many batches the bound is at least as large as with the newest boxes first, and never above the exact minimum."""
+    rises = []
+    for seed in range(6):
+        claim, graph = moved(seed, Fraction(1, 4096))
+        lowers = {}
+        for late in (2.0, -1.0):
+            monkeypatch.setattr(input_splitting, "LATE", late)
+            task = Task(claim, box(graph), Limits(Clock(1000.0)))
+            lowers[late] = [f.lower for f, _ in zip(InputSplitting(batch=2, attack=0).verify(task), range(12), strict=False)][-1]
+            assert lowers[late] <= 1 / 4096
+        rises.append(lowers[-1.0] - lowers[2.0])
+    assert min(rises) >= 0
+    assert max(rises) > 1e-3
+
+
 def test_a_single_point_is_decided_or_left_to_rounding() -> None:
     claim, graph = moved(0, MARGIN)
     point = replace(box(graph), lower=np.full((1, 2), 0.25), upper=np.full((1, 2), 0.25))

@@ -19,6 +19,7 @@ from netassay.numerics.budget import Clock
 from netassay.verifiers.base import Finding, Limits, Task
 from netassay.verifiers.branch_and_bound import neuron_search, neuron_splitting
 from netassay.verifiers.branch_and_bound.branching import children
+from netassay.verifiers.branch_and_bound.neuron_search import NeuronSearch
 from netassay.verifiers.branch_and_bound.neuron_splitting import NeuronSplitting
 from netassay.verifiers.branch_and_bound.pool import Nodes, Pool
 from netassay.verifiers.branch_and_bound.range_splitting import RangeSplitting, split_ranges
@@ -83,6 +84,47 @@ def test_findings_never_get_worse() -> None:
     lowers = [f.lower for f in NeuronSplitting(attack=0, tighten=2, batch=1).verify(Task(claim, box(graph)))]
     assert len(lowers) > 3
     assert lowers == sorted(lowers)
+
+
+def test_what_waits_is_proved_when_the_search_ends() -> None:
+    """The bound of all rises to what the waiting subproblems have, never above the exact minimum, and none of them is lost."""
+    rises = []
+    for seed in range(6):
+        graph = tiny(seed)
+        truth = exact_least(graph, np.eye(2))
+        claim = claim_about(graph, np.eye(2), np.full(2, float(-truth) - 2.0**-10))
+        options = NeuronSplitting(rows=0, tighten=0, batch=2, leaves=0)
+        search = NeuronSearch(Root.of(claim, box(graph)), Task(claim, box(graph)), options, 0.0)
+        list(search.prepare())
+        for _ in range(3):
+            if len(search.pool):
+                search.step(0.0)
+        before, waiting = search.lower, len(search.pool)
+        search.prove_waiting(60.0)
+        assert len(search.pool) == waiting
+        assert Fraction(search.lower) <= -(Fraction(2) ** -10)
+        rises.append(search.lower - before)
+    assert min(rises) >= 0
+    assert max(rises) > 1e-3
+
+
+def test_when_time_is_nearly_over_what_waits_is_proved_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the search goes on to the right decision."""
+    asked: list[float] = []
+    own = NeuronSearch.prove_waiting
+
+    def noting(self: NeuronSearch, seconds: float) -> None:
+        asked.append(seconds)
+        own(self, seconds)
+
+    monkeypatch.setattr(NeuronSearch, "prove_waiting", noting)
+    monkeypatch.setattr(neuron_splitting, "LATE", -1.0)
+    graph = tiny(3)
+    claim = claim_about(graph, np.eye(2), np.full(2, float(-exact_least(graph, np.eye(2))) + 2.0**-10))
+    finding = last(NeuronSplitting(attack=0, tighten=0, batch=1), claim, box(graph), Limits(Clock(600.0)))
+    assert finding.proved
+    assert len(asked) == 1
+    assert 0 < asked[0] <= 600
 
 
 def test_any_row_of_a_part_suffices() -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 
 import numpy as np
 import torch
@@ -126,17 +127,31 @@ def _offer(
 
 
 def accumulated(inputs: Inputs, found: Sensitivities) -> list[NDArray[np.float32] | None]:
-    """For every input the shortest run of its most sensitive perturbations that changes the label, from one batched query; else None.
+    """For every input the shortest run of its most sensitive perturbations that changes the label, or None.
 
-    A group that an earlier perturbation has changed keeps its value.
+    The first runs of all inputs are one batched query, longer ones of those that need them the next. A group that an earlier
+    perturbation has changed keeps its value.
     """
     order = np.argsort(-found.drop, axis=1, kind="stable")[:, : _enough(found)]
-    stack = [_prefixes(inputs, i, found, order[i]) for i in range(len(inputs))]
-    owner = torch.repeat_interleave(torch.arange(len(inputs)), order.shape[1])
-    _, values = inputs.evaluate(owner, torch.cat(stack))
-    broken = inputs.is_violated(owner, values).reshape(len(inputs), -1)
-    first = broken.int().argmax(dim=1)
-    return [stack[i][first[i]].numpy().astype(np.float32) if bool(broken[i].any()) else None for i in range(len(inputs))]
+    runs = [_prefixes(inputs, i, found, order[i]) for i in range(len(inputs))]
+    points: list[NDArray[np.float32] | None] = [None] * len(inputs)
+    begin, end = 0, FIRST_RUNS
+    while begin < order.shape[1]:
+        waiting = [i for i, point in enumerate(points) if point is None]
+        if not waiting:
+            break
+        stack = torch.cat([torch.stack(list(islice(runs[i], end - begin))) for i in waiting])
+        owner = torch.repeat_interleave(torch.tensor(waiting), len(stack) // len(waiting))
+        broken = inputs.is_violated(owner, inputs.evaluate(owner, stack)[1]).reshape(len(waiting), -1)
+        for i, row, rows in zip(waiting, broken, stack.reshape(len(waiting), -1, stack.shape[1]), strict=True):
+            if bool(row.any()):
+                points[i] = rows[int(row.int().argmax())].numpy().astype(np.float32)
+        begin, end = end, 4 * end
+    return points
+
+
+FIRST_RUNS = 64
+"""Perturbations that the first query accumulates."""
 
 
 def _enough(found: Sensitivities) -> int:
@@ -144,16 +159,15 @@ def _enough(found: Sensitivities) -> int:
     return min(len(found.subspaces), 4 * int(found.subspaces.max(initial=0) + 1))
 
 
-def _prefixes(inputs: Inputs, i: int, found: Sensitivities, order: NDArray[np.intp]) -> Tensor:
-    """(K, n) the input with the first 1, 2, ..., K perturbations of the order."""
-    point, changed, rows = inputs.center[i].clone(), set[int](), []
+def _prefixes(inputs: Inputs, i: int, found: Sensitivities, order: NDArray[np.intp]) -> Iterator[Tensor]:
+    """The input (n,) with the first 1, 2, ... perturbations of the order."""
+    point, changed = inputs.center[i].clone(), set[int]()
     for s in order.tolist():
         for k, group in enumerate(found.subspaces[s].tolist()):
             if group not in changed:
                 changed.add(group)
                 point[torch.as_tensor(inputs.members[group])] = torch.as_tensor(found.solution[i, s, k]).to(point)
-        rows.append(point.clone())
-    return torch.stack(rows)
+        yield point.clone()
 
 
 def tightened(inputs: Inputs, i: int, point: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -143,15 +143,18 @@ def sensitivities(
     least, solution = torch.full(shape, torch.inf, dtype=values.dtype), torch.zeros((*shape, size, channels), dtype=torch.float32)
     violated, witness = torch.zeros(shape, dtype=torch.bool), [None] * count
     found = Sensitivities(which, np.empty(0), solution.numpy(), violated.numpy(), list(witness))
+    grids: dict[int, _Grid] = {}
     for p, begin, end in _pieces(count, len(which), max(1, inputs.counter.rows // each)):
         if stop():
             return None
-        block = torch.as_tensor(which[begin:end])
-        rows, moved = _unfolded(inputs, p, block, values[p], each)
-        confidence, s = inputs.evaluate(torch.full((len(rows),), p), rows)
-        broken = inputs.is_violated(torch.full((len(rows),), p), s)
+        if p not in grids:
+            grids = {p: _Grid(inputs, p, values[p], which)}
+        confidence, broken, moved = grids[p].searched(torch.as_tensor(which[begin:end]))
         if bool(broken.any()) and found.witness[p] is None:
-            found.witness[p] = rows[int(broken.int().argmax())].numpy().astype(np.float32)
+            row = int(broken.int().argmax())
+            found.witness[p] = (
+                grids[p].points(torch.as_tensor(which[begin:end])[row // each][None], moved[row][None])[0].numpy().astype(np.float32)
+            )
         folded = torch.where(confidence.isnan(), torch.inf, confidence).reshape(end - begin, each)
         least[p, begin:end], at = folded.min(dim=1)
         solution[p, begin:end] = moved.reshape(end - begin, each, size, channels)[torch.arange(end - begin), at].float()
@@ -166,12 +169,48 @@ def _pieces(inputs: int, count: int, step: int) -> Iterator[tuple[int, int, int]
             yield p, begin, min(begin + step, count)
 
 
-def _unfolded(inputs: Inputs, p: int, block: Tensor, values: Tensor, each: int) -> tuple[Tensor, Tensor]:
-    """Points (S * each, n) of some subspaces (S, t) of input p, and what was put into them: (S * each, t, c)."""
-    size, per_group = block.shape[1], values.shape[1]
-    digits = torch.cartesian_prod(*[torch.arange(per_group)] * size).reshape(each, size)
-    moved = values[block.unsqueeze(1), digits.unsqueeze(0)].reshape(-1, size, values.shape[2])  # (S * each, t, c)
-    features = torch.as_tensor(inputs.members)[block].repeat_interleave(each, dim=0)
-    rows = inputs.center[p].repeat(len(moved), 1)
-    rows.scatter_(1, features.reshape(len(rows), -1), moved.reshape(len(rows), -1))
-    return rows, moved
+class _Grid:
+    """The grid around one input: every point is evaluated once, however many subspaces it is in.
+
+    A grid value that a group has already changes nothing. Points that differ from the input in one group at most are looked up.
+
+    Args:
+        inputs, p: The input.
+        values: (g, V, c) values of each group's features.
+        which: (S, t) the subspaces that will be searched.
+    """
+
+    def __init__(self, inputs: Inputs, p: int, values: Tensor, which: Positions) -> None:
+        self._inputs, self._p, self._values = inputs, p, values
+        self._members = torch.as_tensor(inputs.members)
+        self._changes = (values != inputs.center[p][self._members].unsqueeze(1)).any(dim=2)
+        self._confidence = inputs.start[p].expand(self._changes.shape).clone()
+        self._broken = inputs.is_violated(torch.tensor([p]), inputs.begun[p : p + 1]).expand(self._changes.shape).clone()
+        used = torch.zeros_like(self._changes)
+        used[torch.as_tensor(np.unique(which), dtype=torch.long)] = True
+        group, value = (used & self._changes).nonzero(as_tuple=True)
+        self._confidence[group, value], self._broken[group, value] = self._evaluated(group.unsqueeze(1), values[group, value].unsqueeze(1))
+
+    def searched(self, block: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Of all grid points (N,) of some subspaces (S, t): confidence, whether the property is violated, and values (N, t, c)."""
+        size, per_group = block.shape[1], self._values.shape[1]
+        digits = torch.cartesian_prod(*[torch.arange(per_group)] * size).reshape(-1, size)
+        groups, digits = block.repeat_interleave(len(digits), dim=0), digits.repeat(len(block), 1)
+        moved, changes = self._values[groups, digits], self._changes[groups, digits]
+        only = changes.int().argmax(dim=1, keepdim=True)  # the changed group, if there is only one
+        group, digit = groups.gather(1, only).squeeze(1), digits.gather(1, only).squeeze(1)
+        confidence, broken = self._confidence[group, digit], self._broken[group, digit]
+        several = changes.sum(dim=1) > 1
+        confidence[several], broken[several] = self._evaluated(groups[several], moved[several])
+        return confidence, broken, moved
+
+    def points(self, groups: Tensor, moved: Tensor) -> Tensor:
+        """(N, n) the input with groups (N, t) at values (N, t, c)."""
+        rows = self._inputs.center[self._p].repeat(len(moved), 1)
+        rows.scatter_(1, self._members[groups].flatten(1), moved.flatten(1))
+        return rows
+
+    def _evaluated(self, groups: Tensor, moved: Tensor) -> tuple[Tensor, Tensor]:
+        owner = torch.full((len(groups),), self._p)
+        confidence, s = self._inputs.evaluate(owner, self.points(groups, moved))
+        return confidence, self._inputs.is_violated(owner, s)

@@ -81,11 +81,12 @@ class Waiting:
 
     Args:
         first: Boxes to begin with.
-        newest: Whether the newest block is next, so that few boxes wait; otherwise the one with the least bound.
+        newest: Whether the newest block is next, so that few boxes wait; otherwise the one with the least bound. May be changed at
+            any time.
     """
 
     def __init__(self, first: Boxes, *, newest: bool = True) -> None:
-        self._newest = newest
+        self.newest = newest
         self._blocks: list[Boxes] = []
         self._least: list[float] = []
         self._count = 0
@@ -122,7 +123,7 @@ class Waiting:
         return found
 
     def _pop(self) -> Boxes:
-        i = -1 if self._newest else int(np.argmin(self._least))
+        i = -1 if self.newest else int(np.argmin(self._least))
         self._least.pop(i)
         block = self._blocks.pop(i)
         self._count -= len(block)

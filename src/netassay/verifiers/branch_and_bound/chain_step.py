@@ -9,14 +9,18 @@ show that they cannot all be met.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Protocol
+
 import numpy as np
 
+from netassay.models.nonlinear import Relu
 from netassay.verifiers.branch_and_bound.boxes import Boxes, Outcome, divisible, halves, shrunk
 from netassay.verifiers.branch_and_bound.multipliers import combined
 from netassay.verifiers.claim import Claim
 from netassay.verifiers.propagation.chain import Chain, ChainBounds
 from netassay.verifiers.propagation.interval import Range
-from netassay.verifiers.region import Positions
+from netassay.verifiers.region import Positions, Regions
 from netassay.verifiers.rounding import Array, down
 
 FEW = 15
@@ -26,18 +30,34 @@ CONDITIONS = 16
 """Split neurons whose bounds are followed as conditions, at most; more are no error, only weaker."""
 
 
+class BoxDrift(Protocol):
+    """How far evaluations may fall below the real values of a claim's rows."""
+
+    def __call__(self, regions: Regions, ranges: Callable[[int], Range | None]) -> Array:
+        """(B, rows of all parts), given known ranges (B, *shape) of some of the graph's values in each region."""
+        ...
+
+    def by_part(self, drifts: Array) -> list[Array]:
+        """(B, rows of the part) for each part."""
+        ...
+
+
 class ChainStep:
     """Bounds and splits boxes of a claim about a chain.
 
     Args:
         claim: What is to be proved; its parts' rows are about the chain's output.
         chain: The claim's graph.
+        drift: What is taken off the rows' bounds.
     """
 
-    def __init__(self, claim: Claim, chain: Chain) -> None:
-        self._claim, self._chain = claim, chain
+    def __init__(self, claim: Claim, chain: Chain, drift: BoxDrift | None = None) -> None:
+        self._claim, self._chain, self._drift = claim, chain, drift
         most = max((len(part.rows) for part in claim.parts), default=1)
         repeated = [np.resize(np.arange(len(part.rows)), most) for part in claim.parts]
+        self._repeated = repeated
+        self._says_nothing = np.append(np.zeros(chain.inputs), -1.0)
+        self._hidden = {node.inputs[0]: k for k, node in enumerate(n for n in claim.graph.nodes if isinstance(n.operator, Relu))}
         self._rows = np.stack([part.rows[i] for part, i in zip(claim.parts, repeated, strict=True)])
         self._constants = np.stack([part.constants[i] for part, i in zip(claim.parts, repeated, strict=True)])
 
@@ -45,12 +65,15 @@ class ChainStep:
         """Bounds boxes; what is not above ``goal`` (or, unless ``strict``, at it) is cut down and split."""
         low, high = boxes.regions.corners
         bounds = ChainBounds(self._chain, low, high, self._rows[boxes.part], self._constants[boxes.part], boxes.ranges)
-        lower = np.where(bounds.empty, np.inf, np.maximum(boxes.lower, bounds.lower.max(axis=1)))
+        taken = self._taken(boxes, bounds)
+        least = bounds.lower if taken is None else down(bounds.lower - taken)
+        lower = np.where(bounds.empty, np.inf, np.maximum(boxes.lower, least.max(axis=1)))
         done = np.asarray(lower > goal if strict else lower >= goal)
         forms = bounds.forms
-        if goal != 0:
+        if goal != 0 or taken is not None:
             forms = forms.copy()
-            forms[:, :, -1] = down(forms[:, :, -1] - goal)
+            forms[:, :, -1] = down(forms[:, :, -1] - (goal if taken is None else goal + taken))
+            forms[np.isinf(forms[:, :, -1])] = self._says_nothing
         conditions = np.concatenate([forms, bounds.conditions(CONDITIONS)], axis=1)
         low, high, impossible = shrunk(low, high, conditions)
         left = np.flatnonzero(~(done | impossible))
@@ -61,6 +84,22 @@ class ChainStep:
         children = self._children(boxes, bounds, left, low, high, lower)
         points = self._points(bounds, left, low, high, vertices).reshape(-1, *boxes.regions.shape)
         return Outcome(min(float(lower[done].min(initial=np.inf)), np.inf if done.all() else goal), children, points)
+
+    def _taken(self, boxes: Boxes, bounds: ChainBounds) -> Array | None:
+        """(B, rows) what is taken off each box's rows; None for nothing."""
+        if self._drift is None:
+            return None
+        shapes = self._claim.graph.shapes
+
+        def ranges(value: int) -> Range | None:
+            if value not in self._hidden:
+                return None
+            low, high = bounds.ranges[self._hidden[value]]
+            return low.reshape(-1, *shapes[value]), high.reshape(-1, *shapes[value])
+
+        parts = self._drift.by_part(self._drift(boxes.regions, ranges))
+        every = np.stack([each[:, i] for each, i in zip(parts, self._repeated, strict=True)], axis=1)
+        return np.asarray(every[np.arange(len(boxes)), boxes.part])
 
     def _points(self, bounds: ChainBounds, left: Positions, low: Array, high: Array, vertices: Array) -> Array:
         """Each box's middle, the point where its best form is least, and where the greatest of all forms is least."""

@@ -1,9 +1,10 @@
 """Branch and bound over the inputs: for networks of few inputs, of any operators (survey, section 4.1.2; ReluVal's bisection, 4.2.3).
 
-Batches of boxes are bounded together by backward linear bounds, the newest first, so that few wait; where a range is asked for, those
-with the least bounds. A box is done when its part of the claim has a positive row; what is left of it is cut down to where the rows'
-linear forms may be negative, and split: for chains of dense layers and ReLUs by ``chain_step``, for other graphs into halves along
-the feature that moves the forms most. Every box's least corner and middle are evaluated: candidates against the claim come from there.
+Batches of boxes are bounded together by backward linear bounds, the newest first, so that few wait; where a range is asked for, and
+when time is nearly over, those with the least bounds. A box is done when its part of the claim has a positive row; what is left of it
+is cut down to where the rows' linear forms may be negative, and split: for chains of dense layers and ReLUs by ``chain_step``, for other
+graphs into halves along the feature that moves the forms most. Every box's least corner and middle are evaluated: candidates against the
+claim come from there.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import numpy as np
 from netassay.errors import CapabilityError
 from netassay.verifiers.base import Finding, Task
 from netassay.verifiers.branch_and_bound.boxes import Boxes, Outcome, Waiting, clipped, divisible, halves, splittable
-from netassay.verifiers.branch_and_bound.chain_step import ChainStep
+from netassay.verifiers.branch_and_bound.chain_step import BoxDrift, ChainStep
 from netassay.verifiers.claim import Claim
 from netassay.verifiers.evaluation import Evaluator
 from netassay.verifiers.probe import probe, values
@@ -26,6 +27,9 @@ from netassay.verifiers.propagation.interval import BoundedGraph, bounded_graph
 from netassay.verifiers.propagation.linear import Bound, LinearBounds
 from netassay.verifiers.region import Positions, Regions
 from netassay.verifiers.rounding import Array, down
+
+LATE = 0.8
+"""From this share of the time on, boxes with the least bounds come first."""
 
 EASY = 64
 """Boxes, and points of an attack, that cost next to nothing."""
@@ -39,11 +43,13 @@ class InputSplitting:
         batch: Boxes bounded at once.
         attack: Points of the attack; 0 for none. Easy claims meet a much smaller one only.
         tolerance: Stop when the bound is within this of the least s seen (for ranges); None to stop at a decision only.
+        drift: What is taken off the rows' bounds over each box; nothing by default.
     """
 
     batch: int = 256
     attack: int = 240
     tolerance: float | None = None
+    drift: BoxDrift | None = None
 
     def verify(self, task: Task) -> Iterator[Finding]:
         """Findings after every batch."""
@@ -78,10 +84,17 @@ class _Search:
             if finding.reason or not len(waiting) or finding.point is not None or self._close(finding):
                 return
             step = step or self._step_for()
+            waiting.newest = self._options.tolerance is None and not self._late(waiting)
             self._advance(waiting, step)
             if attack and self._subproblems > EASY:
                 self._attack(attack, steps=50)
                 attack = 0
+
+    def _late(self, waiting: Waiting) -> bool:
+        """Whether the time is nearly over: the rest goes into the bound, while memory allows; any order takes as long to a proof."""
+        limits = self._task.limits
+        late = limits.clock.limit is not None and limits.clock.elapsed > LATE * limits.clock.limit
+        return late and waiting.bytes < limits.memory // 4
 
     def _attack(self, points: int, steps: int) -> None:
         found = probe(self._claim, self._evaluator, self._task.region, self._rng, points=points, steps=steps)
@@ -90,7 +103,8 @@ class _Search:
     def _step_for(self) -> _Step:
         """The fast step for chains, the general one for other graphs and for balls."""
         chain = chain_of(self._bounded) if self._task.region.ball is None else None
-        return GeneralStep(self._claim, self._bounded) if chain is None else ChainStep(self._claim, chain)
+        drift = self._options.drift
+        return GeneralStep(self._claim, self._bounded, drift) if chain is None else ChainStep(self._claim, chain, drift)
 
     def _advance(self, waiting: Waiting, step: _Step) -> None:
         """Bounds and splits one batch; boxes that can be split no further are laid aside."""
@@ -154,15 +168,18 @@ class GeneralStep:
     Args:
         claim: What is to be proved.
         bounded: The claim's graph.
+        drift: What is taken off the rows' bounds.
     """
 
-    def __init__(self, claim: Claim, bounded: BoundedGraph) -> None:
-        self._claim, self._bounded = claim, bounded
+    def __init__(self, claim: Claim, bounded: BoundedGraph, drift: BoxDrift | None = None) -> None:
+        self._claim, self._bounded, self._drift = claim, bounded, drift
 
     def __call__(self, boxes: Boxes, goal: float, *, strict: bool) -> Outcome:
         """Bounds boxes; what is not above ``goal`` (or, unless ``strict``, at it) is cut down and halved."""
         rows, constants, owner = self._rows(boxes.part)
         bounds = LinearBounds(self._bounded, boxes.regions)
+        if self._drift is not None:
+            constants = down(constants - self._taken(self._drift, bounds, boxes.part))
         bound = bounds.minimum(self._bounded.output, rows, owner, constants)
         found, best = _best_rows(bound.lower, owner, len(boxes))
         lower = np.maximum(boxes.lower, found)
@@ -189,6 +206,11 @@ class GeneralStep:
             constants.append(np.tile(each.constants, len(mine)))
             owner.append(np.repeat(mine, len(each.rows)))
         return np.concatenate(rows), np.concatenate(constants), np.concatenate(owner)
+
+    def _taken(self, drift: BoxDrift, bounds: LinearBounds, part: Positions) -> Array:
+        """What is taken off each of ``_rows``."""
+        parts = drift.by_part(drift(bounds.regions, lambda value: bounds.range(value) if value in bounds.bounded.relaxed else None))
+        return np.concatenate([each[part == p].reshape(-1) for p, each in enumerate(parts)])
 
     def _axes(self, regions: Regions, bound: Bound, owner: Positions, left: Positions, count: int) -> Positions:
         """For each box that is left the feature that moves its forms most; the widest where none does."""

@@ -151,13 +151,29 @@ class NeuronSearch:
         self._keep(Nodes(rows, nodes.part[both], nodes.proved[both], found))
 
     def _keep(self, nodes: Nodes) -> None:
-        """Proves what seems proved (everything, where bounds count); the rest waits."""
+        """Proves what seems proved (everything, where bounds count)."""
         self.subproblems += len(nodes)
         hopeful = np.flatnonzero(nodes.estimate > self._goal if self._options.tolerance is None else np.ones(len(nodes), dtype=bool))
         if len(hopeful):
             proved = self._proved(nodes.rows.take(torch.from_numpy(hopeful)))
             nodes.proved[hopeful] = np.maximum(nodes.proved[hopeful], proved)
             nodes.estimate[hopeful] = np.minimum(nodes.estimate[hopeful], nodes.proved[hopeful])
+        self._file(nodes)
+
+    def prove_waiting(self, seconds: float) -> None:
+        """Proves subproblems that only seem to have larger bounds than their parents, the least first, for so long."""
+        clock, done = self._limits.clock, list[Nodes]()
+        end, least = clock.elapsed + seconds, np.inf
+        while len(self.pool) and clock.elapsed < end and self.pool.proved < least:
+            nodes = self.pool.pop_loosest(self._batch())
+            nodes.proved = np.maximum(nodes.proved, self._proved(nodes.rows))
+            done.append(nodes)
+            least = min(least, float(nodes.proved.min()))
+        for nodes in done:
+            self._file(nodes)
+
+    def _file(self, nodes: Nodes) -> None:
+        """Closes what is proved; the rest waits."""
         closed = self._closed(nodes.proved)
         np.minimum.at(self._settled, nodes.part[closed], nodes.proved[closed])
         left = np.flatnonzero(~closed)

@@ -24,6 +24,13 @@ if TYPE_CHECKING:
     from netassay.verifiers.branch_and_bound.neuron_search import NeuronSearch
 
 
+LATE = 0.9
+"""From this share of the time on, what waits is proved once: the search will hardly be decided, and its bound is what it leaves."""
+
+LAST, MOST_LAST = 0.02, 0.5
+"""What the same may take after the search has ended undecided: a share of its time, and seconds."""
+
+
 @dataclass(frozen=True, slots=True)
 class NeuronSplitting:
     """Complete for ReLU networks over boxes, up to rounding, but in time exponential in the number of undecided neurons.
@@ -89,11 +96,13 @@ class _Run:
         yield from self._search(search)
 
     def _search(self, search: NeuronSearch) -> Iterator[Finding]:
-        begun = self._task.limits.clock.elapsed
+        begun, raised = self._task.limits.clock.elapsed, False
         while True:
-            lower = search.lower
-            finished = not len(search.pool)
-            reason = "" if finished or self._decided(lower) else self._reason(search)
+            reason = "" if not len(search.pool) or self._decided(search.lower) else self._reason(search)
+            if reason:
+                search.prove_waiting(self._last_seconds())
+            lower, finished = search.lower, not len(search.pool)
+            reason = "" if finished or self._decided(lower) else reason
             finding = self._finding(lower, proved=finished and self._options.tolerance is None and not search.stuck)
             if finished and search.stuck and not finding.proved:
                 reason = "rounding"
@@ -102,6 +111,9 @@ class _Run:
             if finding.reason or finished or finding.point is not None or self._decided(lower):
                 return
             search.refine()
+            if not raised and (left := self._left_when_late()) is not None:
+                search.prove_waiting(left)
+                raised = True
             if len(search.pool):
                 self._see_points(search.step(self._goal))
             if self._attacks < 0.1 * (self._task.limits.clock.elapsed - begun) and not self._broken:
@@ -129,6 +141,16 @@ class _Run:
         if self._options.tolerance is not None:
             return self._least - lower <= self._options.tolerance
         return self._claim.holds(lower)
+
+    def _left_when_late(self) -> float | None:
+        """Seconds that are left, where those are few."""
+        clock = self._task.limits.clock
+        late = clock.limit is not None and clock.elapsed > LATE * clock.limit
+        return clock.limit - clock.elapsed if late and clock.limit is not None else None
+
+    def _last_seconds(self) -> float:
+        """What may still be spent on the bound once the search has ended: a small share of its time."""
+        return min(MOST_LAST, LAST * self._task.limits.clock.elapsed)
 
     def _reason(self, search: NeuronSearch) -> str:
         if self._task.limits.over:

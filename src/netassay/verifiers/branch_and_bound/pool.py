@@ -108,6 +108,15 @@ class Pool:
         if count < len(waiting):
             order = np.argpartition(-estimate if deepest else estimate, count - 1)[:count]
             waiting = waiting[order]
+        return self._taken(waiting)
+
+    def pop_loosest(self, count: int) -> Nodes:
+        """Takes out up to ``count`` nodes: those with the least proved bounds."""
+        waiting = np.flatnonzero(np.isfinite(self._estimate))
+        proved = np.asarray(self._kept["proved"][waiting], dtype=np.float64)
+        return self._taken(waiting[np.argsort(proved, kind="stable")[:count]])
+
+    def _taken(self, waiting: Positions) -> Nodes:
         taken = {name: array[waiting] for name, array in self._kept.items()}
         found = Nodes(self._rows(taken), taken["part"].astype(np.intp), taken["proved"].astype(np.float64), self._estimate[waiting])
         self._estimate[waiting] = np.inf

@@ -370,7 +370,8 @@ class ChainBounds:
         """(B, n) how much of the losses hangs on each input's width: a neuron's on how far the input moves it, of all that it moves."""
         total = np.zeros_like(self._middle)
         for k, (loss, (low, high), units) in enumerate(zip(losses, self.ranges, self._units, strict=True)):
-            share = loss / np.maximum(high - low, 1e-300)
+            with np.errstate(all="ignore"):
+                share = np.nan_to_num(loss / np.maximum(high - low, 1e-300), posinf=1e150)
             if k == 0:
                 total += share @ np.abs(self.chain.layers[0].weight)
                 continue

@@ -7,6 +7,7 @@ that the weights of the error terms are shared by all rows, and a row costs litt
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -72,6 +73,15 @@ class FixedBounds:
             total = least + rows.constant - rows.error * (1 + 1e-6) - UNDERFLOW
             return down(total - 8 * UNIT * (np.abs(least) + np.abs(rows.constant) + rows.error))
 
+    def affine_part(self, value: int, start: Array) -> Pulled:
+        """Forms ``<start, y_value>`` brought back as far as the graph is affine."""
+        rows = _Rows(np.zeros(len(start)), {value: start})
+        with np.errstate(all="ignore"):
+            for v in range(value, 0, -1):
+                if self.bounded.maps[v - 1] is not None and v in rows.pending:
+                    self._through(v - 1, rows.pending.pop(v), {}, rows)
+        return Pulled(rows.pending, rows.constant, rows.error * (1 + 1e-6) + UNDERFLOW)
+
     def _through(self, position: int, a: Array, lines: Mapping[int, Lines], rows: _Rows) -> None:
         node, affine = self.bounded.graph.nodes[position], self.bounded.maps[position]
         if affine is not None:
@@ -116,6 +126,20 @@ class FixedBounds:
             size = int(np.prod(shape))
             rows.add(i, into[:, begin : begin + size].reshape(len(a), *shape), self._magnitudes[i])
             begin += size
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pulled:
+    """Forms as ``sum <coefficients[v], y_v> + constant``, each right to within its error, in real arithmetic.
+
+    Args:
+        coefficients: (R, *shape) by value: the input, 0, and what nonlinear operators give.
+        constant, error: (R,).
+    """
+
+    coefficients: dict[int, Array]
+    constant: Array
+    error: Array
 
 
 class _Rows:

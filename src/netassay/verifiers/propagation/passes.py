@@ -20,6 +20,7 @@ from netassay.models import operators as op
 from netassay.models.nonlinear import Elementwise
 from netassay.models.operators import LinearOperator, Shape
 from netassay.models.torch_operators import EVALUATORS
+from netassay.verifiers.affine import pulled_back
 from netassay.verifiers.propagation.interval import BoundedGraph
 from netassay.verifiers.region import Positions, Regions
 from netassay.verifiers.relaxations import Planes
@@ -28,8 +29,9 @@ Extra = Callable[[Tensor], Tensor]
 
 
 def tensor(array: object) -> Tensor:
-    """A float array as a torch tensor of the search's type."""
-    return torch.from_numpy(np.array(array, dtype=np.float32))
+    """A float array as a torch tensor of the search's type; what that cannot hold becomes infinite."""
+    with np.errstate(over="ignore"):
+        return torch.from_numpy(np.array(array, dtype=np.float32))
 
 
 @dataclass(slots=True, eq=False)
@@ -72,7 +74,7 @@ class _Affine:
     def __init__(self, operator: LinearOperator, shapes: Sequence[Shape], constant: np.ndarray) -> None:
         self.operator, self.shapes = operator, tuple(shapes)
         self.weights = {
-            k: torch.from_numpy(np.array(a, dtype=np.float32 if a.dtype.kind == "f" else np.int64)) for k, a in operator.arrays().items()
+            k: tensor(a) if a.dtype.kind == "f" else torch.from_numpy(np.array(a, dtype=np.int64)) for k, a in operator.arrays().items()
         }
         offsets = {f.name for f in fields(operator)} & {"bias", "shift"}
         self._linear = {k: torch.zeros_like(t) if k in offsets else t for k, t in self.weights.items()}
@@ -98,8 +100,7 @@ class _Affine:
         if isinstance(operator, op.Convolution) and len(operator.strides) == 2 and operator.begins == operator.ends:
             return (self._convolution(operator, a),)
         zeros = tuple(torch.zeros(len(a), *s) for s in shapes)
-        pull = torch.func.vjp(lambda *x: EVALUATORS[type(operator)](operator, self._linear, x), *zeros)[1]
-        return tuple(pull(a))
+        return pulled_back(lambda *x: EVALUATORS[type(operator)](operator, self._linear, x), zeros, a)
 
     def _convolution(self, operator: op.Convolution, a: Tensor) -> Tensor:
         spans = [d * (k - 1) + 1 for d, k in zip(operator.dilations, operator.weight.shape[2:], strict=True)]

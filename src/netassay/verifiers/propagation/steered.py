@@ -405,7 +405,7 @@ def left_slope(operator: object) -> float | None:
 
 def _sides(found: Lines) -> Sides:
     four = (found.lower_slope, found.upper_slope, found.upper_offset, found.lower_offset)
-    made = [tensor(np.nan_to_num(a, posinf=1e30, neginf=-1e30)) for a in four]
+    made = [tensor(np.clip(np.nan_to_num(a), -1e30, 1e30)) for a in four]
     return Sides(made[0], made[1], made[2], made[3] if bool(made[3].any()) else None)
 
 

@@ -19,15 +19,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from netassay.errors import CapabilityError
+from netassay.models.nonlinear import Relu
 from netassay.verifiers.base import Finding, Task
-from netassay.verifiers.evaluation import Evaluator
-from netassay.verifiers.probe import values
-from netassay.verifiers.propagation.interval import bounded_graph
 from netassay.verifiers.region import Positions
 from netassay.verifiers.rounding import Array, up
+from netassay.verifiers.sparse.cells import cut, halved, quartered
+from netassay.verifiers.sparse.independent import independent_set, independent_sums
 from netassay.verifiers.sparse.interplay import Interplay
 from netassay.verifiers.sparse.local_forms import Cells, Groups, LocalForms, Spans
 from netassay.verifiers.sparse.reach import Bools
+from netassay.verifiers.sparse.seen import Seen
+from netassay.verifiers.sparse.window_forms import WindowForms, hull
 
 FIRST_CELLS = 4
 """Into how many cells a single feature's range is cut at first."""
@@ -78,28 +80,33 @@ class Additive:
         self._changes = int(geometry.radius)
         self._center = geometry.center
         self._local = LocalForms(claim, geometry)
-        self._evaluator = Evaluator(bounded_graph(claim.graph))
         count = len(self._local.groups)
         self._changes = min(self._changes, count)
         if self._changes > 1 and count > 1 and (self._local.interacts.mean() > MOST_INTERACTIONS):
-            raise CapabilityError("nearly all features interact")
+            relus = all(isinstance(operator, Relu) for operator, _ in self._local.bends.values())
+            if self._changes > 2 or not relus:
+                raise CapabilityError("nearly all features interact")
         self._levels: dict[int, list[_Node]] = {1: []}
-        self._least, self._point = np.inf, geometry.center.reshape(claim.graph.input_shape)
+        self._seen = Seen(task)
         self._spans: list[Spans] = []
+        self._paired = np.full(len(self._local.center), -np.inf)
         self._work = 0
 
     def run(self) -> Iterator[Finding]:
         """Findings after every batch of refinements."""
-        self._see(np.zeros((1, len(self._center))))
+        self._seen.look(np.zeros((1, len(self._center))))
         for level in range(1, self._changes + 1):
             self._levels[level] = []
             if level == 2:
                 self._interplay = Interplay(self._local, self._spans)
-            for node in self._roots(level):
+                self._alone = np.array([node.bound for node in self._levels[1]]).reshape(-1, len(self._local.center))
+            for node in self._singles() if level == 1 else self._roots(level):
                 self._levels[level].append(node)
                 if self._task.limits.over:
                     yield self._finding(-np.inf, "time-out")
                     return
+                if len(self._levels[level]) % BATCH == 0:
+                    yield self._finding(-np.inf, "")
         while True:
             lower, failing = self._state()
             finding = self._finding(lower, "")
@@ -115,15 +122,38 @@ class Additive:
                 return
 
     def _finding(self, lower: float, reason: str) -> Finding:
-        broken = not self._claim.holds(self._least)
+        broken = self._seen.broken
         return Finding(
             lower,
             proved=not broken and not reason and self._claim.holds(lower),
-            point=self._point if broken else None,
-            least=self._least,
+            point=self._seen.point if broken else None,
+            least=self._seen.least,
             reason=reason,
             subproblems=self._work,
         )
+
+    def _singles(self) -> Iterator[_Node]:
+        """Every group alone; many at once where their windows can be followed."""
+        try:
+            forms = WindowForms(self._claim, self._task.region.balls[0])
+        except CapabilityError:
+            yield from self._roots(1)
+            return
+        for begin in range(0, len(self._local.groups), TOGETHER):
+            cells = [self._first((g,)) for g in range(begin, min(begin + TOGETHER, len(self._local.groups)))]
+            owner = np.repeat(np.arange(begin, begin + len(cells)), [len(c) for c in cells])
+            found, spans = forms.drops(owner, np.concatenate([c.low for c in cells]), np.concatenate([c.high for c in cells]))
+            self._work += len(owner)
+            for i, each in enumerate(cells):
+                mine = np.flatnonzero(owner == begin + i)
+                self._spans.append(hull([spans[k] for k in mine]))
+                node = _Node(each, found.most[mine], found.allowed[mine], found.forced[mine], found.corner[mine])
+                large = self._changes > 1 and bool((node.bound > LARGE * self._local.center).any())
+                yield self._bounded(each, node.most, np.arange(node.most.shape[1])) if large else node
+
+    def _first(self, groups: Groups) -> Cells:
+        cells = self._local.whole(groups)
+        return cut(cells, FIRST_CELLS) if cells.low.shape[1] == 1 else cells
 
     def _roots(self, size: int) -> Iterator[_Node]:
         """All connected clusters of so many groups: each by its first group, and others near it that come later."""
@@ -132,21 +162,38 @@ class Additive:
             others = tuple(int(o) for o in np.flatnonzero(near[g, g + 1 :]) + g + 1)
             if size == 2:
                 yield from self._pairs(g, others)
+            elif size == 1:
+                yield self._node(self._first((g,)))
             elif len(others) >= size - 1:
-                cells = self._local.whole((g,), others, size - 1)
-                yield self._node(_cut(cells, FIRST_CELLS) if size == 1 and cells.low.shape[1] == 1 else cells)
+                yield self._node(self._local.whole((g,), others, size - 1))
 
     def _pairs(self, group: int, others: Groups) -> Iterator[_Node]:
         """Pairs with a group: by what either does alone and their interplay; those for which that is too much are bounded later."""
-        singles, rows = self._levels[1], len(self._local.center)
         near = [o for o in others if self._local.interacts[group, o]]
-        extra = self._interplay.drops(group, near) if self._interplay.served and near else np.full((len(near), rows), np.inf)
+        if not near:
+            return
         self._work += len(near)
-        for o, more in zip(near, extra, strict=True):
-            cells = self._local.whole((group, o))
-            most = up(up(singles[group].bound + singles[o].bound) + more)[None]
-            width = np.zeros((1, rows, cells.low.shape[1]))
-            yield _Node(cells, most, np.zeros((1, rows, 0)), width, width, guessed=True)
+        alone = up(self._alone[near] + self._alone[group])
+        if not self._interplay.served:
+            most = np.full((len(near), len(self._local.center)), np.inf)
+        elif self._changes == 2 and len(near) > MANY:
+            most = up(alone + self._interplay.block_drops(group, near))
+            open_ = self._kept_apart(most)
+            if len(open_):
+                most[open_] = up(alone[open_] + self._interplay.drops(group, [near[i] for i in open_]))
+        else:
+            most = up(alone + self._interplay.drops(group, near))
+        for i in self._kept_apart(most):
+            cells = self._local.whole((group, near[i]))
+            width = np.zeros((1, most.shape[1], cells.low.shape[1]))
+            yield _Node(cells, most[i][None], np.zeros((1, most.shape[1], 0)), width, width, guessed=True)
+        if self._changes == 2:
+            holds = (most < self._local.center).all(axis=1)
+            self._paired = np.maximum(self._paired, most[holds].max(axis=0, initial=-np.inf))
+
+    def _kept_apart(self, most: Array) -> Positions:
+        """The pairs that need a node of their own: where only two groups change, those whose bound (B, R) is too much."""
+        return np.flatnonzero((~(most < self._local.center)).any(axis=1)) if self._changes == 2 else np.arange(len(most))
 
     def _node(self, cells: Cells) -> _Node:
         most, rows = np.full((len(cells), len(self._local.center)), np.inf), np.arange(len(self._local.center))
@@ -162,6 +209,8 @@ class Additive:
         center, changes = self._local.center, self._changes
         singles = self._sums()
         bounds = {s: _bound(self._levels[s]) for s in range(2, changes + 1)}
+        if changes == 2:
+            bounds[2] = np.maximum(bounds[2], self._paired)
         worst = [np.zeros(len(center))]
         for q in range(1, changes + 1):
             candidates = [singles[q], *(up(bounds[s] + worst[q - s]) for s in range(2, q + 1))]
@@ -195,7 +244,7 @@ class Additive:
     def _split(self, node: _Node, goal: Array) -> list[_Node]:
         cells = node.cells
         if node.guessed:
-            return [self._tightened(node, _quartered(cells) if cells.low.shape[1] == 2 else cells, goal)]
+            return [self._tightened(node, quartered(cells) if cells.low.shape[1] == 2 else cells, goal)]
         if cells.count and cells.allowed:
             return self._split_groups(node, goal)
         return self._split_cells(node, goal)
@@ -275,7 +324,7 @@ class Additive:
         self._try(node, mine, row)
         pull = node.forced[mine, row] + 1e-3 * wide[mine] * node.forced[mine, row].max(axis=1, keepdims=True)
         pull = np.where(wide[mine] > NARROW, np.where(np.isfinite(pull), pull, 1.0), -1.0)
-        halves = _halved(node.cells, mine, pull.argmax(axis=1))
+        halves = halved(node.cells, mine, pull.argmax(axis=1))
         open_ = np.flatnonzero(~(node.most[mine] < goal).all(axis=0))
         child = self._bounded(halves, np.concatenate([node.most[mine]] * 2), open_)
         return [_merged(node, mine, child)]
@@ -294,7 +343,7 @@ class Additive:
             drops[self._local.interacts[list(forced)].any(axis=0)] = 0.0
             offsets += self._furthest(independent_set(drops, self._local.interacts, self._changes - len(forced))[1], worst)
         offsets[:, features] = node.corner[cells, row]
-        self._see(offsets)
+        self._seen.look(offsets)
 
     def _furthest(self, groups: Groups, row: int) -> Array:
         """(n,) offsets at which a row falls furthest by each of some single groups."""
@@ -304,16 +353,15 @@ class Additive:
             offsets[self._local.features((g,))] = node.corner[int(np.argmax(node.most[:, row])), row]
         return offsets
 
-    def _see(self, offsets: Array) -> None:
-        region = self._task.region
-        low, high = region.corners
-        points = np.where(offsets == 0, self._center, np.clip(self._center + offsets, low[0], high[0]))
-        points = points.reshape(-1, *region.shape)
-        found = values(self._claim, self._evaluator.outputs(points))
-        i = int(np.argmin(np.where(np.isnan(found), np.inf, found)))
-        if found[i] < self._least:
-            self._least, self._point = float(found[i]), points[i]
 
+LARGE = 0.2
+"""Single groups that lower a row by more than this share of it are bounded backwards too, where several change."""
+
+MANY = 64
+"""So many pairs with one group are bounded in blocks first."""
+
+TOGETHER = 64
+"""Single groups bounded at once, where their windows are followed."""
 
 MOST_INTERACTIONS = 0.5
 """Where more of all pairs interact, clusters are not worth while."""
@@ -332,30 +380,6 @@ def _bound(nodes: list[_Node]) -> Array:
     return np.max([node.bound for node in nodes], axis=0) if nodes else np.array(-np.inf)
 
 
-def _cut(cells: Cells, pieces: int) -> Cells:
-    """A single cell of one feature in equal pieces."""
-    ends = np.linspace(cells.low[0, 0], cells.high[0, 0], pieces + 1)
-    ends[0], ends[-1] = cells.low[0, 0], cells.high[0, 0]
-    return replace(cells, low=ends[:-1, None], high=ends[1:, None])
-
-
-def _quartered(cells: Cells) -> Cells:
-    """A single cell of two features in four."""
-    both = np.array([0, 1])
-    for axis in both:
-        cells = _halved(cells, np.arange(len(cells)), np.full(len(cells), axis))
-    return cells
-
-
-def _halved(cells: Cells, mine: Positions, axis: Positions) -> Cells:
-    low, high = cells.low[mine], cells.high[mine]
-    at = np.arange(len(mine))
-    middle = low[at, axis] / 2 + high[at, axis] / 2
-    left, right = high.copy(), low.copy()
-    left[at, axis], right[at, axis] = middle, middle
-    return replace(cells, low=np.concatenate([low, right]), high=np.concatenate([left, high]))
-
-
 def _merged(node: _Node, gone: Positions, child: _Node) -> _Node:
     """The node with some cells exchanged for others."""
     keep = np.setdiff1d(np.arange(len(node.cells)), gone)
@@ -363,33 +387,3 @@ def _merged(node: _Node, gone: Positions, child: _Node) -> _Node:
     low, high = (np.concatenate([getattr(node.cells, side)[keep], getattr(child.cells, side)]) for side in ("low", "high"))
     most, allowed, forced, corner = both
     return _Node(replace(node.cells, low=low, high=high), most, allowed, forced, corner)
-
-
-def independent_sums(drops: Array, interacts: Bools, most: int) -> list[float]:
-    """For k = 0 .. ``most`` the greatest sum of k of the numbers (g,), none negative, no two of which interact; exact search.
-
-    Where fewer can be chosen, the sum of those.
-    """
-    return [independent_set(drops, interacts, k)[0] for k in range(most + 1)]
-
-
-def independent_set(drops: Array, interacts: Bools, count: int) -> tuple[float, Groups]:
-    """The greatest such sum, and which numbers it is of.
-
-    Depth-first, the greatest numbers first; a branch ends where its next numbers cannot make it better than the best.
-    """
-    order = np.argsort(-drops, kind="stable")
-    value, allowed = drops[order], ~interacts[np.ix_(order, order)]
-    best: tuple[float, Groups] = (0.0, ())
-    stack: list[tuple[float, Groups, int, Bools]] = [(0.0, (), 0, np.ones(len(value), dtype=np.bool_))]
-    while stack:
-        total, chosen, begin, free = stack.pop()
-        if total > best[0]:
-            best = (total, chosen)
-        left = count - len(chosen)
-        rest = np.flatnonzero(free[begin:]) + begin
-        if left and len(rest) and total + float(value[rest[:left]].sum()) > best[0]:
-            i = int(rest[0])
-            stack.append((total, chosen, i + 1, free))
-            stack.append((total + float(value[i]), (*chosen, i), i + 1, free & allowed[i]))
-    return best[0], tuple(int(order[i]) for i in best[1])

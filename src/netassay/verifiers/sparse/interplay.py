@@ -15,6 +15,9 @@ from netassay.models.nonlinear import Relu
 from netassay.verifiers.rounding import UNDERFLOW, UNIT, Array, gamma, up
 from netassay.verifiers.sparse.local_forms import LocalForms, Spans
 
+BLOCK = 16
+"""Groups whose ranges are taken together where there are many."""
+
 
 class Interplay:
     """Bounds of the interplay of groups, from what each does alone.
@@ -27,13 +30,22 @@ class Interplay:
     def __init__(self, local: LocalForms, spans: list[Spans]) -> None:
         self._local = local
         self.served = all(isinstance(operator, Relu) for operator, _ in local.bends.values())
+        starts = range(0, len(spans), BLOCK)
         self._low, self._high = {}, {}
         for source in {source for _, source in local.bends.values()} if self.served else ():
             size = len(local.at[source][0])
-            self._low[source], self._high[source] = np.zeros((len(spans), size)), np.zeros((len(spans), size))
+            low, high = np.zeros((len(spans), size)), np.zeros((len(spans), size))
             for g, span in enumerate(spans):
-                units, low, high = span[source]
-                self._low[source][g, units], self._high[source][g, units] = np.minimum(low, 0), np.maximum(high, 0)
+                units, least, most = span[source]
+                low[g, units], high[g, units] = np.minimum(least, 0), np.maximum(most, 0)
+            self._low[source] = np.concatenate([low, *(low[i : i + BLOCK].min(axis=0, keepdims=True) for i in starts)])
+            self._high[source] = np.concatenate([high, *(high[i : i + BLOCK].max(axis=0, keepdims=True) for i in starts)])
+        self._count = len(spans)
+
+    def block_drops(self, group: int, others: list[int]) -> Array:
+        """What ``drops`` gives, or more: others are taken in blocks of ``BLOCK`` neighbours in their order, which is faster for many."""
+        blocks, place = np.unique(np.array(others, dtype=np.intp) // BLOCK, return_inverse=True)
+        return np.asarray(self.drops(group, (blocks + self._count).tolist())[place])
 
     def drops(self, group: int, others: list[int]) -> Array:
         """(others, R) how much further each row falls, at most, than by what the group and the other do alone."""

@@ -15,13 +15,14 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from netassay.errors import CapabilityError
-from netassay.models.nonlinear import Elementwise, LeakyRelu, Relu
+from netassay.models.nonlinear import Elementwise
 from netassay.specs.ball_geometry import Geometry
 from netassay.verifiers.claim import Claim
 from netassay.verifiers.propagation.interval import Range, bounded_graph
 from netassay.verifiers.region import Positions, Regions
 from netassay.verifiers.relaxations import Lines, lines
 from netassay.verifiers.rounding import LARGEST, UNDERFLOW, UNIT, Array, down, gamma, up
+from netassay.verifiers.sparse.carry import carry
 from netassay.verifiers.sparse.reach import Bools, matrix, reached, tail
 
 Groups = tuple[int, ...]
@@ -281,20 +282,10 @@ class _Pass:
         low, high = self._range(form)
         self.spans[source] = (form.units, low.min(axis=1), high.max(axis=1))
         low, high = down(low + down(middle - spread)), up(high + up(middle + spread))
-        kinked = isinstance(operator, Relu | LeakyRelu)
         found = lines(operator, low, high)
         self._bends[value] = _Bend(found, (middle, after), (spread, after_spread), form.size)
-        if kinked:
-            found = lines(operator, low, high, high / np.maximum(high - low, 1e-300))
-        slope = found.lower_slope / 2 + found.upper_slope / 2
-        slope = np.where(np.isfinite(slope), slope, 0.0)
-        below = _end(found.lower_slope - slope, found.lower_offset, (low, high), np.minimum)
-        above = _end(found.upper_slope - slope, found.upper_offset, (low, high), np.maximum)
-        constant = slope * form.constant + (slope * middle - after) + (below / 2 + above / 2)
-        rest = np.abs(slope) * (form.rest + spread) + after_spread + (above - below) / 2
-        size = np.abs(slope) * (form.size + np.abs(middle)) + np.abs(after) + _end_sizes(found, slope, (low, high))
-        rest = (rest + 4 * gamma(8) * size) * (1 + 16 * UNIT) + UNDERFLOW
-        return self._formed(form.units, slope[..., None] * form.slopes, constant, rest)
+        carried = carry(operator, (low, high), (middle, spread), (after, after_spread), (form.constant, form.rest, form.size))
+        return self._formed(form.units, carried.slope[..., None] * form.slopes, carried.constant, carried.rest)
 
     def _enclosed(self, value: int, units: Positions) -> tuple[Array, Array]:
         """What the numbers of a value are at the centre: (n, 1) and how far off that may be."""
@@ -397,16 +388,3 @@ def _largest(gains: Array, count: int) -> Array:
     if count < gains.shape[-1]:
         gains = np.partition(gains, -count, axis=-1)[..., -count:]
     return np.asarray(gains.sum(axis=-1))
-
-
-def _end(slope: Array, offset: Array, ends: tuple[Array, Array], choose: np.ufunc) -> Array:
-    """The least or the greatest of ``slope * x + offset`` between the ends, up to rounding."""
-    found = choose(np.where(slope == 0, 0.0, slope * ends[0]), np.where(slope == 0, 0.0, slope * ends[1])) + offset
-    return np.asarray(found)
-
-
-def _end_sizes(found: Lines, slope: Array, ends: tuple[Array, Array]) -> Array:
-    """What the rounding of both ``_end`` is relative to."""
-    tilt = np.abs(found.lower_slope - slope) + np.abs(found.upper_slope - slope)
-    reach = np.where(tilt == 0, 0.0, tilt * np.maximum(np.abs(ends[0]), np.abs(ends[1])))
-    return np.asarray(reach + np.abs(found.lower_offset) + np.abs(found.upper_offset))

@@ -31,7 +31,7 @@ MOST_WEIGHTS = 20_000_000
 MOST_PLACES = 50_000_000
 """Most pairs of a group of features and a number of one value."""
 
-_SCALING = (AddConstant, ChannelAffine, MulConstant)
+SCALING = (AddConstant, ChannelAffine, MulConstant)
 """Maps that scale each number by itself, where they keep the shape."""
 
 Bools = NDArray[np.bool_]
@@ -61,7 +61,7 @@ def _matrix(operator: LinearOperator, shapes: tuple[Shape, ...]) -> csr_array:
     if isinstance(operator, Convolution):
         return _convolution(operator, shapes[0])
     affine = AffineMap(operator, shapes)
-    if isinstance(operator, Reshape) or (isinstance(operator, _SCALING) and shapes == (affine.output_shape,)):
+    if isinstance(operator, Reshape) or (isinstance(operator, SCALING) and shapes == (affine.output_shape,)):
         (factors,) = affine.adjoint(np.ones((1, *affine.output_shape)))
         return csr_array(diags_array(factors.reshape(-1), format="csr"))
     outputs, sizes = prod(affine.output_shape), [prod(s) for s in shapes]
@@ -118,12 +118,13 @@ def reached(bounded: BoundedGraph, groups: Bools) -> list[Bools]:
     """
     if len(groups) * max(prod(shape) for shape in bounded.graph.shapes) > MOST_PLACES:
         raise CapabilityError("the network is too large to follow every single feature through it")
+    for position, node in enumerate(bounded.graph.nodes):
+        if bounded.maps[position] is None and not isinstance(node.operator, Elementwise):
+            raise CapabilityError(f"single features are not followed through {node.operator.name}")
     found = [groups]
     for position, node in enumerate(bounded.graph.nodes):
         affine = bounded.maps[position]
         if affine is None:
-            if not isinstance(node.operator, Elementwise):
-                raise CapabilityError(f"single features are not followed through {node.operator.name}")
             found.append(found[node.inputs[0]])
             continue
         weights = matrix(affine)

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from cli import light_tasks
-from netassay.cli.worker import TaskTimeOutError, Worker, WorkerDiedError
+from netassay.campaigns.worker import TaskTimeOutError, Worker, WorkerDiedError
 
 
 def test_it_answers_dies_and_starts_again() -> None:

@@ -1,0 +1,102 @@
+"""What the records of a certificate say, as objects; the one place that knows their names.
+
+============  ==================================================================================================================
+``header``    Versions, what the claim is in words, hashes of network and claim, how many cases it has; whether it is spelled out
+``region``    A case of a claim that is spelled out: its region
+``rows``      A part of that case
+``case``      What follows is about this case
+``range``     Trees that bound numbers of a value from below (sign 1) or above (sign -1)
+``parts``     Trees that prove parts of the case
+``boxes``     A tree that proves one part, with ranges computed anew at each of its nodes
+============  ==================================================================================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from netassay.checking.certificates.container import Record
+from netassay.checking.certificates.forests import Choices
+from netassay.checking.certificates.network import CheckedNetwork
+from netassay.checking.certificates.region import Ball, Region
+from netassay.checking.certificates.statement import Case, Part, Statement
+from netassay.checking.certificates.trees import Arrays, Forest, forest
+from netassay.errors import DataError
+
+FORMAT = 1
+
+
+def header_record(statement: Statement, claim: str, tool: str, *, spelled_out: bool) -> Record:
+    """The header; ``spelled_out`` says whether the claim follows it, rather than coming from a specification."""
+    return Record(
+        {
+            "record": "header",
+            "format": FORMAT,
+            "tool": tool,
+            "claim": claim,
+            "network_sha256": statement.network_sha256,
+            "claim_sha256": statement.sha256,
+            "strict": statement.strict,
+            "cases": len(statement.cases),
+            "spelled_out": spelled_out,
+        }
+    )
+
+
+def statement_records(statement: Statement) -> list[Record]:
+    """A claim that is spelled out."""
+    found = []
+    for case in statement.cases:
+        arrays = {"lower": case.region.lower, "upper": case.region.upper}
+        ball = case.region.ball
+        if ball is not None:
+            arrays |= {"center": ball.center, "scale": ball.scale, "radius": np.array([ball.radius])}
+        found.append(Record({"record": "region", "parts": len(case.parts), "norm": None if ball is None else ball.norm}, arrays))
+        found += [Record({"record": "rows"}, {"rows": p.rows, "constants": p.constants}) for p in case.parts]
+    return found
+
+
+def read_case(region: Record, rows: Sequence[Record]) -> Case:
+    """A case of a claim that is spelled out."""
+    lower, upper = region.array("lower", "<f8"), region.array("upper", "<f8")
+    ball = None
+    if region.head.get("norm") is not None:
+        radius = region.array("radius", "<f8")
+        if len(radius) != 1:
+            raise DataError("a ball has one radius")
+        ball = Ball(region.integer("norm"), region.array("center", "<f8"), region.array("scale", "<f8"), float(radius[0]))
+    parts = tuple(Part(r.array("rows", "<f8", 2), r.array("constants", "<f8")) for r in rows)
+    return Case(Region(lower, upper, ball), parts)
+
+
+def tree_arrays(trees: Arrays) -> dict[str, NDArray[np.generic]]:
+    """Trees as arrays of a record."""
+    return {"value": trees[0], "index": trees[1], "threshold": trees[2]}
+
+
+def read_trees(record: Record, network: CheckedNetwork) -> Forest:
+    """The trees of a record."""
+    return forest(record.array("value", "<i4"), record.array("index", "<u4"), record.array("threshold", "<f8"), network)
+
+
+def choice_arrays(choices: Choices) -> dict[str, NDArray[np.generic]]:
+    """Slopes and multipliers as arrays of a record."""
+    found: dict[str, NDArray[np.generic]] = {"multipliers": choices.multipliers}
+    for value, (index, slopes) in choices.slopes.items():
+        found |= {f"chosen {value}": index, f"slopes {value}": slopes}
+    return found
+
+
+def read_choices(record: Record) -> Choices:
+    """The slopes and multipliers of a record."""
+    slopes = {}
+    for name in record.arrays:
+        kind, _, number = name.partition(" ")
+        if kind == "slopes":
+            if not (number.isascii() and number.isdigit() and len(number) < 10):
+                raise DataError(f"slopes are chosen for {number[:20]!r}, which is no value of the network")
+            slopes[int(number)] = record.array(f"chosen {number}", "<u4"), record.array(name, "|u1", 2)
+    return Choices(slopes, record.array("multipliers", "<f4"))

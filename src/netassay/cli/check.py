@@ -1,0 +1,97 @@
+"""``netassay check``: is a certificate a proof? Independent of all that finds proofs; needs no torch."""
+
+from __future__ import annotations
+
+import json as json_text
+import time
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from netassay.cli.exit_codes import ExitCode
+from netassay.errors import UsageError
+
+if TYPE_CHECKING:
+    from netassay.checking.certificates.reading import CertificateOutcome
+    from netassay.models.graph import Graph
+
+CertificateArgument = Annotated[str, typer.Argument(metavar="CERTIFICATE", help="A file of --certificate.", show_default=False)]
+OnnxArgument = Annotated[str, typer.Argument(metavar="MODEL", help="The .onnx file that it is about.", show_default=False)]
+SpecificationArgument = Annotated[
+    str | None,
+    typer.Argument(metavar="SPEC", help="The .vnnlib specification, if it is about one; else it spells its claim out.", show_default=False),
+]
+ExactOption = Annotated[bool, typer.Option("--exact", help="Compute in rational numbers: for small networks.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else.")]
+DebugOption = Annotated[bool, typer.Option("--debug", help="Show where an error happened.")]
+
+
+def check(
+    certificate: CertificateArgument,
+    model: OnnxArgument,
+    spec: SpecificationArgument = None,
+    exact: ExactOption = False,
+    json: JsonOption = False,
+    debug: DebugOption = False,  # noqa: ARG001
+) -> ExitCode:
+    """Proves again what a certificate claims: ACCEPTED with the claim, or REJECTED with what fails first (exit code 1).
+
+    Nothing that the file computed is believed; it only says how the region is divided and which slopes and multipliers to use.
+    """
+    from netassay.checking.certificates.reading import check_certificate
+    from netassay.checking.certificates.specification import of_specification
+    from netassay.specs.vnnlib import read_vnnlib
+
+    if not model.lower().endswith(".onnx"):
+        raise UsageError(f"MODEL has to be a .onnx file; got {model!r}")
+    begun = time.monotonic()
+    specification = None if spec is None else read_vnnlib(spec)
+    specified = None if specification is None else (lambda graph: of_specification(graph, specification))
+    found = check_certificate(certificate, _graphs(model), specified, exact=exact)
+    seconds = time.monotonic() - begun
+    if json:
+        print(json_text.dumps(_document(certificate, found, exact, seconds), indent=2, allow_nan=False))
+    else:
+        _tell(found, exact, seconds)
+    return ExitCode.OK if found.checked.accepted else ExitCode.VIOLATION
+
+
+def _graphs(model: str) -> list[Graph]:
+    """The network of a file, as it is and without a final softmax or sigmoid."""
+    from netassay.models.heads import settle
+    from netassay.models.onnx_reader import read_onnx
+
+    graph = read_onnx(model).graph
+    settled = settle(graph, None).graph
+    return [graph] if settled is graph else [graph, settled]
+
+
+def _arithmetic(exact: bool) -> str:
+    return "rational numbers" if exact else "float64, every rounding bounded"
+
+
+def _document(certificate: str, found: CertificateOutcome, exact: bool, seconds: float) -> dict[str, Any]:
+    statement = found.statement
+    return {
+        "certificate": certificate,
+        "accepted": found.checked.accepted,
+        "reason": found.checked.reason,
+        "claim": [] if statement is None else statement.symbols(),
+        "words": found.claim,
+        "network_sha256": None if statement is None else statement.network_sha256,
+        "claim_sha256": None if statement is None else statement.sha256,
+        "arithmetic": _arithmetic(exact),
+        "leaves": found.checked.leaves,
+        "seconds": round(seconds, 3),
+    }
+
+
+def _tell(found: CertificateOutcome, exact: bool, seconds: float) -> None:
+    checked, statement = found.checked, found.statement
+    print("ACCEPTED" if checked.accepted else f"REJECTED: {checked.reason}")
+    if statement is not None:
+        print(f"claim, for the network {statement.network_sha256[:16]}... in real arithmetic:" if checked.accepted else "what it claims:")
+        for line in statement.symbols():
+            print(f"  {line}")
+    print(f"  in the words of its author, which nobody checks: {found.claim.encode('ascii', 'replace').decode('ascii')}")
+    print(f"{checked.leaves} leaves in {seconds:.2f} s, in {_arithmetic(exact)}")

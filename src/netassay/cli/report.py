@@ -1,0 +1,66 @@
+"""``netassay report``: the assurance report of a campaign, from its store alone."""
+
+from __future__ import annotations
+
+import json as json_text
+from typing import Annotated
+
+import typer
+
+from netassay.cli import thresholds
+from netassay.cli.exit_codes import ExitCode
+from netassay.cli.options import FailUnderOption
+from netassay.cli.stored import (
+    CampaignOption,
+    ConfidenceOption,
+    DebugOption,
+    JsonOption,
+    JunitOption,
+    QuietOption,
+    SeedOption,
+    StoreArgument,
+    answers_of,
+    campaign_of,
+    decided,
+    opened,
+    settle,
+)
+
+FolderArgument = Annotated[str, typer.Argument(metavar="DIR", help="Folder of the report; made if missing.", show_default=False)]
+InputOption = Annotated[
+    list[int] | None, typer.Option("--input", metavar="I", help="A page for this input too; may be repeated.", show_default=False)
+]
+PagesOption = Annotated[int, typer.Option("--pages", metavar="N", help="Inputs with a page of their own, worst first.")]
+
+
+def report(
+    store: StoreArgument,
+    folder: FolderArgument,
+    campaign: CampaignOption = None,
+    inputs: InputOption = None,
+    pages: PagesOption = 24,
+    fail_under: FailUnderOption = None,
+    junit: JunitOption = None,
+    seed: SeedOption = 0,
+    confidence: ConfidenceOption = 0.95,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+    debug: DebugOption = False,  # noqa: ARG001
+) -> ExitCode:
+    """The assurance report of a campaign, from its store alone: a page to read and to print, pages of inputs, figures as JSON."""
+    from netassay.reports.campaign import Settings, write_campaign
+
+    demanded = thresholds.checked(fail_under)
+    with opened(store) as source:
+        chosen = campaign_of(source, campaign, store, quiet=quiet)
+        answers = answers_of(source, chosen, store)
+        outputs = source.outputs(chosen.id)
+    decisions = decided(demanded, answers, chosen)
+    settings = Settings(pages, tuple(inputs or ()), seed, confidence, decisions, outputs)
+    page = write_campaign(answers, chosen, folder, settings)
+    if json:
+        data = json_text.loads((page.parent / "report.json").read_bytes())
+        print(json_text.dumps(data, indent=2))
+    elif not quiet:
+        print(f"report: {page}")
+    return settle(demanded, answers, chosen, decisions, junit)

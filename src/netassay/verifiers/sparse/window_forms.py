@@ -1,0 +1,335 @@
+"""Bounds where one pixel moves, for many pixels at once: the forms of ``local_forms`` on windows that differ in place, not in size.
+
+For chains of convolutions, max pooling, elementwise operators and dense layers over an image. Max pooling is compared number by number:
+``max(a, b) = b + relu(a - b)``. All is measured from the value at the centre, and every rounding is added to the remainder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+
+from netassay.errors import CapabilityError
+from netassay.models.nonlinear import Elementwise, MaxPool, Relu
+from netassay.models.operators import AddConstant, Convolution, Dense, DivConstant, Reshape
+from netassay.specs.ball_geometry import Geometry
+from netassay.verifiers.affine import AffineMap
+from netassay.verifiers.claim import Claim
+from netassay.verifiers.propagation.interval import bounded_graph
+from netassay.verifiers.region import Positions, Regions
+from netassay.verifiers.rounding import LARGEST, UNDERFLOW, UNIT, Array, down, gamma, up
+from netassay.verifiers.sparse.carry import carry
+from netassay.verifiers.sparse.local_forms import Drops, Spans
+from netassay.verifiers.sparse.reach import SCALING, tail
+from netassay.verifiers.sparse.windows import Sliding, Window, slid
+
+NUMBERS = 1 << 19
+"""Numbers that the entries read by one convolution may take: so many pixels are bounded together."""
+
+
+@dataclass(slots=True, eq=False)
+class _Forms:
+    """Of B windows: slopes of K features and the constant (K + 1, B, P, c), remainders (B, P, c), and what no change exceeds (B, P, c)."""
+
+    lines: Array
+    rest: Array
+    size: Array
+    window: Window | None
+
+
+class WindowForms:
+    """A claim's network around one input.
+
+    Args:
+        claim: What is bounded.
+        geometry: An L0 ball of features or pixels of an image in a bounded domain; its radius is not looked at.
+    Raises:
+        CapabilityError: If the network is no such chain.
+    """
+
+    def __init__(self, claim: Claim, geometry: Geometry) -> None:
+        self._claim, self._bounded = claim, bounded_graph(claim.graph)
+        shape, center = claim.graph.input_shape, geometry.center
+        if len(shape) != 3 or any(node.inputs != (i,) for i, node in enumerate(self._bounded.graph.nodes)):
+            raise CapabilityError("windows are followed through chains of layers over images")
+        if not (np.isfinite(geometry.outer_low).all() and np.isfinite(geometry.outer_high).all()):
+            raise CapabilityError("an L0 ball needs a bounded domain")
+        self.low = np.where(geometry.outer_low < center, down(geometry.outer_low - center), 0.0)
+        self.high = np.where(geometry.outer_high > center, up(geometry.outer_high - center), 0.0)
+        self.groups = [g for g in np.split(geometry.order, geometry.starts[1:]) if (self.low < self.high)[g].any()]
+        area = shape[1] * shape[2]
+        if any(len(g) != len(self.groups[0]) or len(set((g % area).tolist())) != 1 for g in self.groups):
+            raise CapabilityError("windows begin with features of one pixel each")
+        point = Regions(center.reshape(1, *shape), center.reshape(1, *shape))
+        self._at = [(low[0], high[0]) for low, high in self._bounded.propagate(point)]
+        found = tail(self._bounded, claim)
+        if len(found.coefficients) != 1 or 0 in found.coefficients:
+            raise CapabilityError("windows are followed through layers that end in one linear form each")
+        (self._last,) = found.coefficients
+        self._rows, self._errors = found.coefficients[self._last], found.errors[self._last]
+        self._factors = [self._checked(position) for position in range(self._last)]
+        self._together = max(1, NUMBERS // self._numbers())
+
+    def _checked(self, position: int) -> Array | None:
+        """The factors (c, h, w) of a layer that scales number by number; None for another one that is served."""
+        operator, shapes = self._bounded.graph.nodes[position].operator, self._bounded.graph.shapes
+        before, after = shapes[position], shapes[position + 1]
+        if isinstance(operator, (*SCALING, DivConstant)) and before == after:
+            if isinstance(operator, AddConstant):
+                return None
+            return np.asarray(AffineMap(operator, [before]).adjoint(np.ones((1, *after)))[0][0])
+        flat = isinstance(operator, Reshape) and len(after) == 1
+        dense = isinstance(operator, Dense) and len(before) == 1
+        convolution = isinstance(operator, Convolution) and operator.weight.ndim == 4 and operator.groups == 1
+        pool = isinstance(operator, MaxPool) and len(operator.kernel) == 2 and not any((*operator.begins, *operator.ends))
+        if not (flat or dense or convolution or pool or isinstance(operator, Elementwise)):
+            raise CapabilityError(f"windows are not followed through {operator.name} from {before} to {after}")
+        return None
+
+    def _numbers(self) -> int:
+        """At most what one cell takes, in numbers."""
+        one = Window(np.array([[s // 2 for s in self._claim.graph.input_shape[1:]]]), (1, 1), self._claim.graph.input_shape[1:3])  # type: ignore[arg-type]
+        window: Window | None = one
+        most, width = 1, 1 + len(self.groups[0]) if self.groups else 1
+        for position in range(self._last):
+            operator, shapes = self._bounded.graph.nodes[position].operator, self._bounded.graph.shapes
+            if window is not None and isinstance(operator, Convolution | MaxPool):
+                window, reads = slid(window, _sliding(operator), shapes[position + 1][1:])  # type: ignore[arg-type]
+                most = max(most, reads.size * shapes[position][0] * width)
+            window = None if len(shapes[position + 1]) == 1 else window
+            most = max(most, (prod(shapes[position + 1]) if window is None else 1) * width)
+        return most
+
+    def center_rows(self) -> Array:
+        """(R,) lower bounds of the claim's rows at the centre."""
+        low, high = self._at[-1]
+        rows = np.concatenate([part.rows for part in self._claim.parts])
+        constants = np.concatenate([part.constants for part in self._claim.parts])
+        least = np.maximum(rows, 0) @ low + np.minimum(rows, 0) @ high
+        size = np.abs(rows) @ np.maximum(np.abs(low), np.abs(high)) + np.abs(constants)
+        return down(least + constants - 2 * gamma(len(low) + 2) * size)
+
+    def drops(self, groups: Positions, low: Array, high: Array) -> tuple[Drops, list[Spans]]:
+        """How far each row can fall in B cells of one group each, and the ranges of what nonlinear operators read, cell by cell.
+
+        Args:
+            groups: (B,) which group moves.
+            low, high: (B, K) ends of the cells, as offsets from the centre.
+        """
+        parts, spans = [], []
+        with np.errstate(all="ignore"):
+            for begin in range(0, len(groups), self._together):
+                some = slice(begin, begin + self._together)
+                run = _Pass(self, groups[some], low[some], high[some])
+                parts.append(run.run())
+                spans += run.spans
+        if not parts:
+            return self._nothing(), []
+        return Drops(*(np.concatenate([getattr(p, name) for p in parts]) for name in ("most", "forced", "allowed", "corner"))), spans
+
+    def _nothing(self) -> Drops:
+        rows = len(self._rows)
+        width = len(self.groups[0]) if self.groups else 0
+        return Drops(np.zeros((0, rows)), np.zeros((0, rows, width)), np.zeros((0, rows, 0)), np.zeros((0, rows, width)))
+
+
+class _Pass:
+    def __init__(self, forms: WindowForms, groups: Positions, low: Array, high: Array) -> None:
+        self._forms, self._low, self._high = forms, low, high
+        self._features = np.stack([forms.groups[g] for g in groups])
+        self.spans: list[Spans] = [{} for _ in groups]
+
+    def run(self) -> Drops:
+        form = self._input()
+        graph, own = self._forms._bounded.graph, self._forms
+        for position in range(own._last):
+            operator, factors = graph.nodes[position].operator, own._factors[position]
+            if factors is not None:
+                form = self._scaled(form, factors)
+            elif isinstance(operator, Convolution):
+                form = self._convolved(form, operator, graph.shapes[position + 1])
+            elif isinstance(operator, MaxPool):
+                form = self._pooled(form, operator, position, graph.shapes[position + 1])
+            elif isinstance(operator, Reshape):
+                form = self._flat(form, graph.shapes[position])
+            elif isinstance(operator, Dense):
+                form = self._multiplied(np.asarray(operator.weight, dtype=np.float64).T, form)
+            elif isinstance(operator, Elementwise):
+                form = self._bent(form, operator, position)
+        return self._drops(form)
+
+    def _input(self) -> _Forms:
+        channels, rows, columns = self._forms._claim.graph.input_shape
+        count, width = self._features.shape
+        middle = self._low / 2 + self._high / 2
+        half = up(np.maximum(self._high - middle, middle - self._low))
+        lines = np.zeros((width + 1, count, 1, channels))
+        at, cells = self._features // (rows * columns), np.arange(count)
+        for k in range(width):
+            lines[k, cells, 0, at[:, k]] = half[:, k]
+            lines[width, cells, 0, at[:, k]] = middle[:, k]
+        place = self._features[:, 0] % (rows * columns)
+        window = Window(np.stack([place // columns, place % columns], axis=1), (1, 1), (rows, columns))
+        return _formed(lines, np.zeros(lines.shape[1:]), window)
+
+    def _scaled(self, form: _Forms, factors: Array) -> _Forms:
+        scale = self._gathered(factors, form.window)
+        rest = (np.abs(scale) * (form.rest + 4 * gamma(4) * form.size)) * (1 + 8 * UNIT) + UNDERFLOW
+        return _formed(form.lines * scale, rest, form.window)
+
+    def _convolved(self, form: _Forms, operator: Convolution, shape: tuple[int, ...]) -> _Forms:
+        assert form.window is not None
+        window, reads = slid(form.window, _sliding(operator), (shape[1], shape[2]))
+        weight = np.asarray(operator.weight, dtype=np.float64).transpose(2, 3, 1, 0).reshape(-1, shape[0])
+        lines, rest, size = (_read(x, reads) for x in (form.lines, form.rest[None], form.size[None]))
+        lines, rest, size = (x.reshape(*x.shape[:3], -1) for x in (lines, rest, size))
+        return self._multiplied(weight, _Forms(lines, rest[0], size[0], window))
+
+    @staticmethod
+    def _multiplied(weight: Array, form: _Forms) -> _Forms:
+        terms, lines, rest, size, window = len(weight) + 2, form.lines, form.rest, form.size, form.window
+        loose = (rest + 2 * gamma(terms) * size) @ np.abs(weight)
+        return _formed(lines @ weight, loose * (1 + 4 * gamma(terms)) + UNDERFLOW, window)
+
+    def _flat(self, form: _Forms, shape: tuple[int, ...]) -> _Forms:
+        """The whole map, flattened as (c, h, w)."""
+        if form.window is None:
+            return form
+        places, count = form.window.places, len(form.rest)
+
+        def spread(values: Array) -> Array:
+            whole = np.zeros((len(values), count, shape[1] * shape[2], shape[0]))
+            whole[:, np.arange(count)[:, None], places] = values
+            return whole.swapaxes(2, 3).reshape(len(values), count, 1, -1)
+
+        return _Forms(spread(form.lines), spread(form.rest[None])[0], spread(form.size[None])[0], None)
+
+    def _gathered(self, values: Array, window: Window | None) -> Array:
+        """(B, P, c) what the whole map holds in each window; (1, 1, n) if the form is flat."""
+        if window is None:
+            return values.reshape(1, 1, -1)
+        return np.asarray(values.reshape(len(values), -1).T[window.places])
+
+    def _combined(self, rows: Array, window: Window | None) -> Array:
+        """(B or 1, numbers of a window, R) of rows (R, n) over the whole map."""
+        if window is None:
+            return rows.T[None]
+        area = window.shape[0] * window.shape[1]
+        found = rows.reshape(len(rows), -1, area).transpose(2, 1, 0)[window.places]  # (B, P, c, R)
+        return np.asarray(found.reshape(len(found), -1, len(rows)))
+
+    def _center(self, value: int, window: Window | None) -> tuple[Array, Array]:
+        low, high = (self._gathered(side, window) for side in self._forms._at[value])
+        return _middle(low, high)
+
+    def _bent(self, form: _Forms, operator: Elementwise, position: int) -> _Forms:
+        at, after = self._center(position, form.window), self._center(position + 1, form.window)
+        low, high = _range(form)
+        self._note(position, form.window, low, high)
+        ends = down(low + down(at[0] - at[1])), up(high + up(at[0] + at[1]))
+        carried = carry(operator, ends, at, after, (form.lines[-1], form.rest, form.size))
+        return _formed(np.concatenate([carried.slope * form.lines[:-1], carried.constant[None]]), carried.rest, form.window)
+
+    def _note(self, value: int, window: Window | None, low: Array, high: Array) -> None:
+        for cell, spans in enumerate(self.spans):
+            if window is None:
+                units = np.arange(low.shape[2])
+            else:
+                area = window.shape[0] * window.shape[1]
+                units = (window.places[cell][:, None] + area * np.arange(low.shape[2])).reshape(-1)
+            spans[value] = (units, low[cell].reshape(-1), high[cell].reshape(-1))
+
+    def _pooled(self, form: _Forms, operator: MaxPool, position: int, shape: tuple[int, ...]) -> _Forms:
+        assert form.window is not None
+        window, reads = slid(form.window, _sliding(operator), (shape[1], shape[2]))
+        lines, rest, size = _read(form.lines, reads), _read(form.rest[None], reads)[0], _read(form.size[None], reads)[0]
+        sides = [self._entries(side, operator, window) for side in self._forms._at[position]]
+        best = _Forms(lines[..., 0, :], rest[..., 0, :], size[..., 0, :], window)
+        low, high = sides[0][..., 0, :], sides[1][..., 0, :]
+        for k in range(1, reads.shape[2]):
+            other = _Forms(lines[..., k, :], rest[..., k, :], size[..., k, :], window)
+            best = _larger(other, (sides[0][..., k, :], sides[1][..., k, :]), best, (low, high))
+            low, high = np.maximum(low, sides[0][..., k, :]), np.maximum(high, sides[1][..., k, :])
+        return best
+
+    @staticmethod
+    def _entries(values: Array, operator: MaxPool, window: Window) -> Array:
+        """(B, P, k, c) what the windows' results are the largest of, at the centre."""
+        (rows, columns), stride, dilation = operator.kernel, operator.strides, operator.dilations
+        row, column = window.places // window.shape[1] * stride[0], window.places % window.shape[1] * stride[1]
+        at_row = row[:, :, None, None] + dilation[0] * np.arange(rows)[:, None]
+        at_column = column[:, :, None, None] + dilation[1] * np.arange(columns)
+        return np.asarray(values.transpose(1, 2, 0)[at_row, at_column]).reshape(*row.shape, rows * columns, -1)
+
+    def _drops(self, form: _Forms) -> Drops:
+        rows, errors = (self._combined(side, form.window) for side in (self._forms._rows, self._forms._errors))
+        count = len(form.rest)
+
+        def summed(values: Array, by: Array) -> Array:
+            return np.asarray((values.reshape(-1, count, 1, form.rest[0].size) @ by).reshape(-1, count, by.shape[2]))
+
+        found, rest, size = summed(form.lines, rows), summed(form.rest, np.abs(rows))[0], summed(form.size, np.abs(rows))[0]
+        forced = np.abs(found[:-1])
+        total = forced.sum(axis=0) + rest - found[-1]
+        slack = summed(form.size, errors)[0] * (1 + 1e-6) + 4 * gamma(rows.shape[1] + len(found) + 8) * size + UNDERFLOW
+        most = up(total + slack)
+        most = np.where(np.isfinite(most) & (np.abs(most) < LARGEST), most, np.inf)
+        slopes = found[:-1].transpose(1, 2, 0)
+        corner = np.where(slopes > 0, self._low[:, None], self._high[:, None])
+        return Drops(most, forced.transpose(1, 2, 0), np.zeros((*most.shape, 0)), corner)
+
+
+def hull(spans: Sequence[Spans]) -> Spans:
+    """The ranges over several cells of one group."""
+    found: Spans = {}
+    for value in spans[0]:
+        lows, highs = (np.stack([each[value][side] for each in spans]) for side in (1, 2))
+        found[value] = (spans[0][value][0], lows.min(axis=0), highs.max(axis=0))
+    return found
+
+
+def _sliding(operator: Convolution | MaxPool) -> Sliding:
+    kernel = operator.weight.shape[2:] if isinstance(operator, Convolution) else operator.kernel
+    return Sliding(kernel, operator.strides, operator.begins, operator.dilations)
+
+
+def _formed(lines: Array, rest: Array, window: Window | None) -> _Forms:
+    return _Forms(lines, rest, np.abs(lines).sum(axis=0) + rest, window)
+
+
+def _middle(low: Array, high: Array) -> tuple[Array, Array]:
+    middle = low / 2 + high / 2
+    return middle, up(np.maximum(high - middle, middle - low))
+
+
+def _read(values: Array, reads: Positions) -> Array:
+    """(F, B, P, k, c) of values (F, B, P', c), zero where the position is P'."""
+    count, before = values.shape[1:3]
+    padded = np.concatenate([values, np.zeros((len(values), count, 1, values.shape[3]))], axis=2)
+    at = reads + (np.arange(count) * (before + 1))[:, None, None]
+    return np.asarray(padded.reshape(len(values), -1, values.shape[3])[:, at])
+
+
+def _range(form: _Forms) -> tuple[Array, Array]:
+    """Least and greatest change over each cell, rounded outwards."""
+    moved = np.abs(form.lines[:-1]).sum(axis=0)
+    slack = form.rest + 2 * gamma(len(form.lines) + 8) * form.size
+    return down(form.lines[-1] - moved - slack), up(form.lines[-1] + moved + slack)
+
+
+def _larger(one: _Forms, ends: tuple[Array, Array], other: _Forms, other_ends: tuple[Array, Array]) -> _Forms:
+    """The change of max(a, b) = b + relu(a - b), from those of a and b and what holds of both at the centre."""
+    gap = _Forms(one.lines - other.lines, one.rest + other.rest, one.size + other.size, one.window)
+    before = down(ends[0] - other_ends[1]), up(ends[1] - other_ends[0])
+    at, after = _middle(*before), _middle(np.maximum(before[0], 0.0), np.maximum(before[1], 0.0))
+    low, high = _range(gap)
+    span = down(low + down(at[0] - at[1])), up(high + up(at[0] + at[1]))
+    carried = carry(Relu(), span, at, after, (gap.lines[-1], np.zeros_like(gap.rest), gap.size))
+    slope = carried.slope
+    lines = np.concatenate([other.lines[:-1] + slope * gap.lines[:-1], (other.lines[-1] + carried.constant)[None]])
+    rest = np.abs(1 - slope) * other.rest + slope * one.rest + carried.rest
+    rest = (rest + 16 * UNIT * (gap.size + np.abs(carried.constant))) * (1 + 16 * UNIT) + UNDERFLOW
+    return _formed(lines, rest, one.window)

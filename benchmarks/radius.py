@@ -177,6 +177,7 @@ class Result:
 
 
 def ask_ours(name: str, network: Network, inputs: Array, norm: str, queries: int, seed: int) -> Result:
+    """One of our contenders on all inputs."""
     counted = (Blind if name.endswith("black box") else Counted)(network)
     batch = problems(counted, inputs, None, risk=parse_risk("robustness"), norm=norm)
     counted.count.clear()
@@ -195,6 +196,7 @@ def ask_ours(name: str, network: Network, inputs: Array, norm: str, queries: int
 
 
 def ask_peer(name: str, network: Network, inputs: Array, norm: str, queries: int, seed: int) -> Result:
+    """One of the peers on all inputs."""
     batch = problems(network, inputs, None, risk=parse_risk("robustness"), norm=norm)
     radius_peers.warm_up(name, Norm.of(norm))
     begin = time.process_time()

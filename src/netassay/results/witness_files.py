@@ -7,7 +7,6 @@ import io
 import os
 import re
 import tempfile
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from netassay.errors import DataError
+from netassay.numerics.plain_arrays import plain_arrays
 from netassay.results.witness import Witness
 
 FOLDER = "witnesses"
@@ -125,13 +125,10 @@ def read_limited(path: Path, limit: int) -> bytes:
 
 def _arrays(name: str, content: bytes, limit: int) -> StoredWitness:
     try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            members, unpacked = sorted(archive.namelist()), sum(m.file_size for m in archive.infolist())
-        if members != sorted(f"{a}.npy" for a in _ARRAYS) or unpacked > limit:
-            raise ValueError(f"it holds {members}, {unpacked} bytes unpacked")
-        with np.load(io.BytesIO(content), allow_pickle=False) as stored:
-            arrays = {a: np.asarray(stored[a]) for a in _ARRAYS}
-    except (ValueError, zipfile.BadZipFile, OSError, EOFError) as error:
+        arrays = plain_arrays(content, limit)
+        if sorted(arrays) != sorted(_ARRAYS):
+            raise ValueError(f"it holds {sorted(arrays)}")
+    except ValueError as error:
         raise DataError(f"{name} is no witness file: {error}; expected the plain arrays {', '.join(_ARRAYS)}") from error
     kinds = {a: v.dtype.kind for a, v in arrays.items()}
     if set(kinds.values()) != {"f"} or arrays["point"].shape != arrays["center"].shape:

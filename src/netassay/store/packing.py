@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from netassay.errors import DataError
+from netassay.numerics.plain_arrays import plain_arrays
 from netassay.results.answer import Answer
 from netassay.results.codec import document, witnesses
 from netassay.results.decoding import decode
@@ -122,12 +122,8 @@ def packed_arrays(**arrays: NDArray[Any]) -> bytes:
 def unpacked_arrays(content: bytes, names: Sequence[str]) -> dict[str, NDArray[np.floating]]:
     """The floating-point arrays of exactly these names; raises DataError for anything else. Never a pickle."""
     try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            if sum(member.file_size for member in archive.infolist()) > LARGEST_ARRAYS:
-                raise ValueError("it is too large")
-        with np.load(io.BytesIO(content), allow_pickle=False) as stored:
-            arrays = {name: np.asarray(stored[name]) for name in stored.files}
-    except (ValueError, KeyError, zipfile.BadZipFile, OSError, EOFError) as error:
+        arrays = plain_arrays(content, LARGEST_ARRAYS)
+    except ValueError as error:
         raise DataError(f"a file of the store holds no plain arrays: {error}; the store is damaged") from error
     if sorted(arrays) != sorted(names) or any(array.dtype.kind != "f" for array in arrays.values()):
         raise DataError(f"a file of the store holds the arrays {sorted(arrays)}; expected {sorted(names)} of floating-point numbers")

@@ -2,7 +2,7 @@
 
 Every instance that is expected to hold is proved (``auto``), its certificate is searched for and written, and checked by
 ``netassay.checking.certificates``. All times are CPU seconds of one thread. Rows go into a file of JSON lines as they come; what it has
-already is not done again.
+already is not done again. ``measure`` takes a few instances of each set.
 
     NETASSAY_BENCHMARKS=DIR python benchmarks/certificates.py ROWS.jsonl [--seconds 60] [--sets test verivital mnistfc acasxu]
 """
@@ -16,11 +16,12 @@ import os
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from netassay.checking.certificates.reading import check_certificate
 from netassay.checking.certificates.specification import of_specification
@@ -35,8 +36,15 @@ from netassay.verifiers.certificates.produce import write_certificate
 from netassay.verifiers.claim import Claim, Part
 from netassay.verifiers.portfolio import Auto
 from netassay.verifiers.region import Regions
+from report import Row
 
 SETS = ("test", "verivital", "mnistfc", "acasxu")
+
+FEW = {"test": 1, "verivital": 5, "mnistfc": 6, "acasxu": 6}
+"""Every how many-th instance of a set ``measure`` takes."""
+
+QUICK = 5.0
+"""CPU seconds for each of its proofs, and for each of its certificates."""
 
 
 class CpuClock(Clock):
@@ -80,6 +88,8 @@ def measured(model: Path, spec: Path, seconds: float, folder: Path) -> dict[str,
     graph, specification = read_onnx(model).graph, read_vnnlib(spec)
     holds, proving = timed(lambda: proved(graph, specification, seconds))
     row: dict[str, Any] = {"holds": holds, "proving": proving}
+    if not holds:
+        return row
     file, clock = folder / "certificate", CpuClock(seconds)
     statement, regions = of_specification(graph, specification), boxes_of(graph, specification)
 
@@ -96,6 +106,12 @@ def measured(model: Path, spec: Path, seconds: float, folder: Path) -> dict[str,
     return row
 
 
+def listed(root: Path, name: str) -> list[tuple[Path, Path]]:
+    """Models and specifications of a set that are expected to hold."""
+    with (root / name / "instances.csv").open() as file:
+        return [(root / name / r["onnx"], root / name / r["vnnlib"]) for r in csv.DictReader(file) if r["expected"] == "holds"]
+
+
 def run(rows: Path, seconds: float, sets: list[str], only: str) -> list[dict[str, Any]]:
     """All instances with ``only`` in a name, those that are in the file already left as they are."""
     root = Path(os.environ["NETASSAY_BENCHMARKS"]) / "vnncomp2021"
@@ -103,17 +119,41 @@ def run(rows: Path, seconds: float, sets: list[str], only: str) -> list[dict[str
     known = {(r["set"], r["model"], r["spec"]) for r in found}
     with tempfile.TemporaryDirectory() as folder, rows.open("a") as out:
         for name in sets:
-            with (root / name / "instances.csv").open() as listed:
-                instances = [r for r in csv.DictReader(listed) if r["expected"] == "holds"]
-            for instance in instances:
-                key = name, Path(instance["onnx"]).name, Path(instance["vnnlib"]).name
+            for model, spec in listed(root, name):
+                key = name, model.name, spec.name
                 if key in known or only not in f"{key[1]} {key[2]}":
                     continue
                 row = dict(zip(("set", "model", "spec"), key, strict=True))
-                row |= measured(root / name / instance["onnx"], root / name / instance["vnnlib"], seconds, Path(folder))
+                row |= measured(model, spec, seconds, Path(folder))
                 found.append(row)
                 print(json.dumps(row), file=out, flush=True)
     return found
+
+
+def measure(sets: Sequence[str] = SETS) -> list[Row]:
+    """A few instances of each set, added up; none where the benchmark networks are missing."""
+    root = os.environ.get("NETASSAY_BENCHMARKS")
+    if not root:
+        return []
+    threads, found = torch.get_num_threads(), list[Row]()
+    torch.set_num_threads(1)
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            for name in sets:
+                instances = listed(Path(root) / "vnncomp2021", name)[:: FEW[name]]
+                rows = [measured(model, spec, QUICK, Path(folder)) for model, spec in instances]
+                found.append(Row(name, "auto", figures(rows)))
+    finally:
+        torch.set_num_threads(threads)
+    return found
+
+
+def figures(rows: list[dict[str, Any]]) -> dict[str, str]:
+    """How many were tried, proved and accepted; CPU seconds and bytes over those that were accepted."""
+    both = [r for r in rows if r.get("accepted")]
+    counts = {"instances": len(rows), "proved": sum(r["holds"] for r in rows), "accepted": len(both)}
+    times = {f"{name} s": f"{sum(r[name] for r in both):.2f}" for name in ("proving", "writing", "checking")}
+    return {name: str(n) for name, n in counts.items()} | times | {"largest file": str(max((r["bytes"] for r in both), default=0))}
 
 
 def table(rows: list[dict[str, Any]]) -> str:

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import batching
+import campaign
+import certificates
 import direct_search
 import l0_attacks
 import overhead
@@ -52,6 +54,8 @@ SECTIONS = {
     "bounds": Section("Bounds: tightness and time", verify.measure_bounds),
     "target_labels": Section("Target labels: time by order of the rival labels", verify.measure_target_labels),
     "verdicts": Section("Verdicts beside Marabou", verify.measure_verdicts),
+    "campaign": Section("Campaigns: engine and store beside jobs of 50 ms", campaign.measure),
+    "certificates": Section("Certificates: CPU seconds to prove, write and check", certificates.measure),
 }
 
 

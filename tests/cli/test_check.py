@@ -111,6 +111,15 @@ def test_a_certificate_needs_a_model_that_the_checker_reads(run: Run, points: st
     assert "needs a .onnx model" in done.err
 
 
+@pytest.mark.parametrize("of", ["specification", "inputs"])
+def test_a_claim_about_float32_has_no_certificate(run: Run, specs: Path, classifier: str, points: str, of: str) -> None:
+    asked = (specs / "safe.vnnlib",) if of == "specification" else (points, "--radius", 0.1)
+    done = run("verify", classifier, *asked, "--float32", "--certificate", "a.cert", "--timeout", 20)
+    assert done.code == 2
+    assert "--certificate does not go with --float32" in done.err
+    assert not Path("a.cert").exists()
+
+
 def test_checking_loads_neither_torch_nor_any_verifier(run: Run, specs: Path, classifier: str) -> None:
     run("verify", classifier, specs / "safe.vnnlib", "--certificate", "a.cert", "--timeout", 20)
     program = (

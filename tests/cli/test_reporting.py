@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Any
 
 import numpy as np
@@ -61,6 +62,20 @@ def test_a_tenth_of_the_domain_is_the_default(norm: str, changes: dict[str, Any]
 def test_the_command_line_is_text_whatever_was_typed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.argv", ["x", "radius", "a model.onnx", "caf\udce9.npz"])
     assert command_line() == "netassay radius 'a model.onnx' 'caf?.npz'"
+
+
+@pytest.mark.parametrize(
+    ("typed", "told"),
+    [
+        ("postgresql://team:pass:w/rd@db/runs", "postgresql://team:***@db/runs"),
+        ("postgresql://team:a b@db/runs", "postgresql://team:***@db/runs"),
+        ("postgresql://team@db/runs", "postgresql://team@db/runs"),
+        ("https://host:8080/runs", "https://host:8080/runs"),
+    ],
+)
+def test_the_command_line_tells_no_password(monkeypatch: pytest.MonkeyPatch, typed: str, told: str) -> None:
+    monkeypatch.setattr("sys.argv", ["netassay", "assess", "m.onnx", "x.npz", "--store", typed])
+    assert command_line() == f"netassay assess m.onnx x.npz --store {shlex.quote(told)}"
 
 
 def test_an_unbounded_domain_has_no_default() -> None:

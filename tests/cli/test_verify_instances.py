@@ -164,7 +164,7 @@ def test_a_list_from_end_to_end(run: Run, specs: Path, classifier: str, monkeypa
 def test_neither_slow_nor_dying_instances_end_the_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(instances, "GRACE", 0.2)
-    text = "".join(f"m.onnx,{name}.vnnlib,0.3\n" for name in ("first", "slow", "after", "die", "leave", "last"))
+    text = "".join(f"m.onnx,{name}.vnnlib,2\n" for name in ("first", "slow", "after", "die", "leave", "last"))
     name = listed(tmp_path, text)
     how: dict[str, Any] = {"model_options": ModelOptions(), "options": VerifyOptions(), "out": "out", "quiet": True}
     instances.verify_list(name, "rows.jsonl", answer=light_tasks.scripted, modules=(), **how)

@@ -13,10 +13,12 @@ import torch
 
 from certificate_worlds import graph_of, halfspaces_problem, least_seen, moved, produced, wide_network
 from checking.certificates.test_bounds import bounded, place, points_of
+from checking.certificates.test_combining import FLOATS, sums_stay_below
 from checking.certificates.test_forests import no_leaf_bound_lies_above_a_point
 from exact_planar import planar_problem
-from netassay.checking.certificates import bounds, boxes, forests
+from netassay.checking.certificates import bounds, boxes, combining, forests
 from netassay.checking.certificates.affine import Affine, Matrix, Windows
+from netassay.checking.certificates.arithmetic import Arithmetic, Array
 from netassay.checking.certificates.boxes import Boxes, BoxProof
 from netassay.checking.certificates.region import Region
 from netassay.models.torch_graph import GraphModule
@@ -87,6 +89,28 @@ def empty_unless_proved(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(boxes, "cut_down", lambda *args: (*own(*args)[:2], np.ones(len(args[1]), dtype=np.bool_)))
 
 
+def weights_of_either_sign(monkeypatch: pytest.MonkeyPatch) -> None:
+    own = combining._weights
+    monkeypatch.setattr(combining, "_weights", lambda *args: own(*args) - 0.5)
+
+
+def exact_sums(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(combining, "combined", without_rounding(combining.combined))
+
+
+def without_rounding(own: Callable[..., combining.Forms]) -> Callable[..., combining.Forms]:
+    """What float64 may lose in a sum is not taken off."""
+
+    class Careless(Arithmetic):
+        def gamma(self, terms: int) -> float:
+            return 0.0 * terms
+
+        def down(self, values: Array) -> Array:
+            return values
+
+    return lambda a, *rest: own(a if a.exact else Careless(), *rest)
+
+
 UNSOUND: dict[str, Plant] = {
     "slopes swapped": lines_with("kinked", lambda f: replace(f, lower_slope=f.upper_slope, upper_slope=f.lower_slope)),
     "upper offset dropped": lines_with("kinked", lambda f: replace(f, upper_offset=np.zeros_like(f.upper_offset))),
@@ -99,6 +123,8 @@ UNSOUND: dict[str, Plant] = {
     "lost child": lost_child,
     "cut too far": cut_too_far,
     "everything empty": empty_unless_proved,
+    "weights of either sign": weights_of_either_sign,
+    "sums without rounding": exact_sums,
 }
 
 
@@ -137,6 +163,7 @@ def no_false_claim_has_a_certificate(path: Path) -> None:
 def everything(path: Path) -> None:
     no_bound_lies_above_a_point()
     any_choice_gives_a_bound()
+    sums_stay_below(FLOATS)
     no_false_claim_has_a_certificate(path)
 
 

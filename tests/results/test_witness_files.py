@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
+import threading
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -12,7 +15,7 @@ import pytest
 
 from netassay.errors import DataError
 from netassay.results.answer import RadiusAnswer
-from netassay.results.witness_files import read_witness, write_witness
+from netassay.results.witness_files import MEBIBYTE, read_limited, read_witness, write_witness
 from reports import sample_answers
 
 ANSWER = next(a for a in sample_answers.image_answers(2) if isinstance(a, RadiusAnswer))
@@ -103,3 +106,35 @@ def test_a_small_file_that_unpacks_to_much_is_refused(tmp_path: Path) -> None:
     assert len(content) < 1_000_000
     with pytest.raises(DataError, match="is no witness file"):
         read_witness(tmp_path, store(tmp_path, content), limit=1_000_000)
+
+
+def test_a_small_file_takes_little_memory_whatever_is_allowed(tmp_path: Path) -> None:
+    file = tmp_path / "small"
+    file.write_bytes(bytes(range(200)))
+    tracemalloc.start()
+    try:
+        assert read_limited(file, 1024 * MEBIBYTE) == bytes(range(200))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < MEBIBYTE
+
+
+@pytest.mark.parametrize(("size", "limit"), [(0, 0), (5, 5), (5, 6), (100_000, 100_000)])
+def test_files_up_to_the_limit_are_read_as_a_whole(tmp_path: Path, size: int, limit: int) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(b"a" * size)
+    assert len(read_limited(file, limit)) == size
+    if size:
+        with pytest.raises(DataError, match="more than"):
+            read_limited(file, size - 1)
+
+
+def test_what_tells_no_size_is_read_as_a_whole_too(tmp_path: Path) -> None:
+    for size in (3, 300_000):
+        pipe = tmp_path / f"pipe{size}"
+        os.mkfifo(pipe)
+        writer = threading.Thread(target=pipe.write_bytes, args=(b"a" * size,))
+        writer.start()
+        assert len(read_limited(pipe, 300_000)) == size
+        writer.join()

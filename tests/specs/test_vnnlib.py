@@ -200,7 +200,11 @@ def test_bounds_are_rounded_outward_by_the_least(tmp_path: Path, text: str, form
             assert Fraction(float(bound[0])) <= exact < Fraction(float(np.nextafter(bound[0], inward)))
 
 
-@given(texts=st.tuples(decimals, decimals, decimals), y=st.tuples(st.floats(-8, 8), st.floats(-8, 8)), op=st.sampled_from(["<=", ">="]))
+moderate = decimals.filter(lambda text: abs(Fraction(text)) < 10**300)
+"""What is beyond float64 once a row is scaled is refused."""
+
+
+@given(texts=st.tuples(moderate, moderate, moderate), y=st.tuples(st.floats(-8, 8), st.floats(-8, 8)), op=st.sampled_from(["<=", ">="]))
 @example(texts=("0.1", "-0.3", "0.7"), y=(7.0, 0.0), op="<=")
 @rounds
 def test_unsafe_outputs_are_a_superset(tmp_path: Path, texts: tuple[str, str, str], y: tuple[float, float], op: str) -> None:

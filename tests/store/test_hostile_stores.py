@@ -44,8 +44,9 @@ def changed(path: Path, statement: str, *values: Any) -> None:
 
 
 def read(path: Path) -> int:
+    """Reads all that there is: the number of answers."""
     with open_store(str(path)) as store:
-        return len(list(store.answers()))
+        return len([len(answer.frames) for answer in store.answers()])
 
 
 def test_a_good_store_is_read(path: Path) -> None:
@@ -154,6 +155,28 @@ def test_arrays_of_other_names_or_kinds_are_refused(path: Path) -> None:
     FolderFiles(path.with_name("runs.db.files")).put(None, {digest_of(content): content})  # type: ignore[arg-type]
     changed(path, "UPDATE results SET frames = ? WHERE position = 0", digest_of(content))
     with pytest.raises(DataError, match="floating-point"):
+        read(path)
+
+
+def test_snapshots_are_read_when_they_are_looked_at(path: Path) -> None:
+    place = next(i for i, answer in enumerate(ANSWERS) if answer.frames)
+    (name,) = sqlite3.connect(path).execute("SELECT frames FROM results WHERE position = ?", (place,)).fetchone()
+    with open_store(str(path)) as store:
+        seen = list(store.answers())[place].frames
+        assert len(seen) == len(ANSWERS[place].frames)
+        (path.with_name("runs.db.files") / name[:2] / name[2:]).unlink()
+        unseen = list(store.answers())[place].frames
+        assert [value for value, _ in seen[1:]] == [value for value, _ in ANSWERS[place].frames[1:]]
+        with pytest.raises(DataError, match="cannot read"):
+            len(unseen)
+
+
+@pytest.mark.parametrize(("points", "values"), [((3, 2), (3,)), ((2, 1, 8, 8), (3,)), ((3, 1, 8, 8), (3, 1)), ((3,), (3,)), ((), ())])
+def test_snapshots_of_another_shape_are_refused(path: Path, points: tuple[int, ...], values: tuple[int, ...]) -> None:
+    content = packed_arrays(points=np.zeros(points), values=np.zeros(values))
+    FolderFiles(path.with_name("runs.db.files")).put(None, {digest_of(content): content})  # type: ignore[arg-type]
+    changed(path, "UPDATE results SET frames = ? WHERE position = 0", digest_of(content))
+    with pytest.raises(DataError, match="no snapshots of inputs of shape"):
         read(path)
 
 

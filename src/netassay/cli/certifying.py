@@ -108,12 +108,16 @@ def _slack(end: float) -> float:
     return 1e-9 * max(1.0, abs(end))
 
 
-def checked_path(path: str | None, model: str) -> None:
-    """Refuses what no certificate can be checked for, before anything is computed."""
+def checked_path(path: str | None, model: str, *, float32: bool = False) -> None:
+    """Refuses what no certificate can be checked for, before anything is computed: claims about float32 arithmetic are among that."""
     from pathlib import Path
 
     if path is None:
         return
+    if float32:
+        raise UsageError(
+            "--certificate does not go with --float32: a certificate is about the network in real arithmetic; leave one of them out"
+        )
     if not model.lower().endswith(".onnx"):
         raise UsageError(f"--certificate needs a .onnx model, which 'netassay check' can read; got {model!r}")
     if not Path(path).absolute().parent.is_dir():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import sys
 from collections.abc import Sequence
@@ -169,8 +170,9 @@ def _ruled(answers: Sequence[Answer], label_names: Sequence[str]) -> str:
 
 
 def command_line() -> str:
-    """The command as it was typed; bytes that are no UTF-8 become question marks."""
-    return shlex.join(["netassay", *sys.argv[1:]]).encode("utf-8", "replace").decode("utf-8")
+    """The command as it was typed, without passwords in addresses; bytes that are no UTF-8 become question marks."""
+    typed = (re.sub(r"(://[^:/@]*):[^@]+@", r"\1:***@", word) for word in sys.argv[1:])
+    return shlex.join(["netassay", *typed]).encode("utf-8", "replace").decode("utf-8")
 
 
 def now() -> str:

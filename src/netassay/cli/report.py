@@ -30,6 +30,10 @@ FolderArgument = Annotated[str, typer.Argument(metavar="DIR", help="Folder of th
 InputOption = Annotated[
     list[int] | None, typer.Option("--input", metavar="I", help="A page for this input too; may be repeated.", show_default=False)
 ]
+MlflowOption = Annotated[
+    str | None,
+    typer.Option("--mlflow", metavar="URI", help="Also log the campaign as a run of MLflow: a server or a store.", show_default=False),
+]
 PagesOption = Annotated[int, typer.Option("--pages", metavar="N", help="Inputs with a page of their own, worst first.")]
 
 
@@ -41,6 +45,7 @@ def report(
     pages: PagesOption = 24,
     fail_under: FailUnderOption = None,
     junit: JunitOption = None,
+    mlflow: MlflowOption = None,
     seed: SeedOption = 0,
     confidence: ConfidenceOption = 0.95,
     json: JsonOption = False,
@@ -49,18 +54,20 @@ def report(
 ) -> ExitCode:
     """The assurance report of a campaign, from its store alone: a page to read and to print, pages of inputs, figures as JSON."""
     from netassay.reports.campaign import Settings, write_campaign
+    from netassay.reports.mlflow_run import Tracker
 
     demanded = thresholds.checked(fail_under)
+    tracker = None if mlflow is None else Tracker(mlflow)
     with opened(store) as source:
         chosen = campaign_of(source, campaign, store, quiet=quiet)
         answers = answers_of(source, chosen, store)
-        outputs = source.outputs(chosen.id)
-    decisions = decided(demanded, answers, chosen)
-    settings = Settings(pages, tuple(inputs or ()), seed, confidence, decisions, outputs)
-    page = write_campaign(answers, chosen, folder, settings)
+        decisions = decided(demanded, answers, chosen)
+        settings = Settings(pages, tuple(inputs or ()), seed, confidence, decisions, source.outputs(chosen.id))
+        page = write_campaign(answers, chosen, folder, settings)
+    run = "" if tracker is None else tracker.log(chosen, answers, page.parent)
     if json:
         data = json_text.loads((page.parent / "report.json").read_bytes())
         print(json_text.dumps(data, indent=2))
     elif not quiet:
-        print(f"report: {page}")
+        print(f"report: {page}" + (f"\nmlflow: run {run}" if run else ""))
     return settle(demanded, answers, chosen, decisions, junit)

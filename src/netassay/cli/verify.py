@@ -293,7 +293,7 @@ def _checked(asked: Asked) -> None:
     """Refuses bad options, and folders that cannot be made, before anything is loaded."""
     asked.options.check()
     asked.campaign.check()
-    checked_path(asked.specified.certificate, asked.model)
+    checked_path(asked.specified.certificate, asked.model, float32=asked.options.float32)
     for option, name in (("--out", asked.output.out), ("--report", asked.output.report)):
         if name is not None:
             folder(option, name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -125,7 +126,7 @@ class Answer:
     true_label: int | None
     provenance: Provenance
     notes: tuple[str, ...] = ()
-    frames: tuple[tuple[float, NDArray[np.floating]], ...] = ()
+    frames: Sequence[tuple[float, NDArray[np.floating]]] = ()
 
     @property
     def word(self) -> str:

@@ -6,6 +6,7 @@ They assume that the inputs were drawn independently from that population, which
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,13 +55,13 @@ def share_limits(surely: int, perhaps: int, total: int, level: float = LEVEL) ->
     References:
         Clopper and Pearson, The use of confidence or fiducial limits illustrated in the case of the binomial, Biometrika 26, 1934.
     """
-    from scipy.stats import beta
+    from scipy.special import betaincinv
 
     if not 0 <= surely <= perhaps <= total:
         raise UsageError(f"{surely} sure and {perhaps} possible of {total} is no bracket of a count")
     error = (1 - checked_level(level)) / 2
-    low = float(beta.ppf(error, surely, total - surely + 1)) if surely else 0.0
-    high = float(beta.ppf(1 - error, perhaps + 1, total - perhaps)) if perhaps < total else 1.0
+    low = float(betaincinv(surely, total - surely + 1, error)) if surely else 0.0
+    high = float(betaincinv(perhaps + 1, total - perhaps, 1 - error)) if perhaps < total else 1.0
     return Limits(max(0.0, low - _SLACK * low), min(1.0, high + _SLACK * high), level, "clopper-pearson")
 
 
@@ -85,11 +86,12 @@ def median_limits(lower: Array | None, upper: Array | None, level: float = LEVEL
 
 def _median_rank(size: int, error: float) -> int | None:
     """The largest 0-based rank r with P(Binomial(size, 1/2) <= r) <= error; None if there is none."""
-    from scipy.stats import binom
+    from scipy.special import betainc
 
-    rank = int(binom.ppf(error, size, 0.5))
-    while rank >= 0 and binom.cdf(rank, size, 0.5) * (1 + _SLACK) > error:
-        rank -= 1
+    def at_most(rank: int) -> float:
+        return float(betainc(size - rank, rank + 1, 0.5)) * (1 + _SLACK)
+
+    rank = bisect_right(range(size), error, key=at_most) - 1
     return rank if rank >= 0 else None
 
 

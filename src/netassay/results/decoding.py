@@ -53,7 +53,7 @@ def decode(content: Document, read: Read, *, center: NDArray[np.float64] | None 
     if content["schema"] != ANSWER_SCHEMA:
         raise DataError(f"one answer was expected; got a document of schema {content['schema']}, whose 'results' are answers")
     try:
-        return _Decoding(content, read, center).answer(tuple(frames))
+        return _Decoding(content, read, center).answer(frames)
     except InconsistentClaimsError as error:
         raise DataError(f"the answer about input {content['index']} contradicts itself: {error}; it was damaged") from error
 
@@ -69,7 +69,7 @@ class _Decoding:
     def __init__(self, content: Document, read: Read, center: NDArray[np.float64] | None) -> None:
         self._content, self._read, self._center = content, read, center
 
-    def answer(self, frames: tuple[tuple[float, NDArray[np.floating]], ...]) -> Answer:
+    def answer(self, frames: Frames) -> Answer:
         question = Question(self._content["question"])
         build = {
             Question.RADIUS: self._radius,

@@ -208,11 +208,11 @@ def _bounds(demand: Demand, members: Sequence[Answer]) -> tuple[float, float]:
 
 
 def _share_bounds(found: Accuracy, side: str | None) -> tuple[float, float]:
-    low, high = _ratio(found.certified, found.total, up=False), _ratio(found.attacked, found.total, up=True)
+    low, high = ratio(found.certified, found.total, up=False), ratio(found.attacked, found.total, up=True)
     return {None: (low, high), "proved": (low, low), "attained": (high, high)}[side]
 
 
-def _ratio(part: int, whole: int, *, up: bool) -> float:
+def ratio(part: int, whole: int, *, up: bool) -> float:
     """A share, as near as a float comes: 0.9 of ten inputs is 0.9; between floats it is rounded outwards otherwise."""
     near = part / whole
     exact = Fraction(part, whole)

@@ -115,7 +115,10 @@ def read_limited(path: Path, limit: int) -> bytes:
     """The bytes of a file; raises DataError if it is missing, no file, or longer than ``limit``."""
     try:
         with path.open("rb") as stream:
-            content = stream.read(limit + 1)
+            expected = min(limit, os.fstat(stream.fileno()).st_size)  # reading sets aside as much memory as it is asked for
+            content = stream.read(expected + 1)
+            if expected < len(content) <= limit:
+                content += stream.read(limit + 1 - len(content))
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror or error}; check the path") from error
     if len(content) > limit:

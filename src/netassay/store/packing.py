@@ -6,7 +6,8 @@ import io
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from functools import cached_property
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,7 @@ from netassay.errors import DataError
 from netassay.numerics.plain_arrays import plain_arrays
 from netassay.results.answer import Answer
 from netassay.results.codec import document, witnesses
-from netassay.results.decoding import decode
+from netassay.results.decoding import Frames, decode
 from netassay.results.witness_files import FOLDER, MEBIBYTE, StoredWitness, checked_name, parse_witness, witness_file
 from netassay.store.files import digest_of
 from netassay.store.records import Presentation
@@ -28,6 +29,7 @@ LARGEST_ARRAYS = 1024 * MEBIBYTE
 
 Get = Callable[[str], bytes]
 Array = NDArray[np.floating]
+Snapshot = tuple[float, Array]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,8 +85,8 @@ def pack(answer: Answer, position: int, outputs: Array) -> Packed:
     return Packed(position=position, index=answer.index, question=question, document=told, center=center, frames=frames, files=files)
 
 
-def unpack(told: bytes, center: StoredWitness, frames: str | None, get: Get) -> Answer:
-    """The answer that ``pack`` packed; ``center`` is the file of its input, see ``stored_input``.
+def unpack(told: bytes, center: StoredWitness, frames: Frames, get: Get) -> Answer:
+    """The answer that ``pack`` packed; ``center`` is the file of its input (``stored_input``), ``frames`` are its ``Snapshots``.
 
     Raises:
         DataError: If anything of it is damaged, too large or missing.
@@ -95,12 +97,40 @@ def unpack(told: bytes, center: StoredWitness, frames: str | None, get: Get) -> 
         content = json.loads(told)
     except (ValueError, RecursionError) as error:
         raise DataError(f"an answer of the store is no JSON: {error}; the store is damaged") from error
-    snapshots: list[tuple[float, Array]] = []
-    if frames is not None:
-        arrays = unpacked_arrays(get(frames), ("points", "values"))
-        snapshots = [(float(value), point) for value, point in zip(arrays["values"], arrays["points"], strict=True)]
     own = np.array(center.center, dtype=np.float64)
-    return decode(content, lambda name: _witness(name, get), center=own, frames=snapshots)
+    return decode(content, lambda name: _witness(name, get), center=own, frames=frames)
+
+
+class Snapshots(Sequence[Snapshot]):
+    """Snapshots of a search, read when they are first looked at: most of them never are, and they are most of a store's files.
+
+    Args:
+        read: Gives the content of their file.
+        shape: Of one point.
+    """
+
+    def __init__(self, read: Callable[[], bytes], shape: tuple[int, ...]) -> None:
+        self._content, self._shape = read, shape
+
+    @cached_property
+    def _all(self) -> tuple[Snapshot, ...]:
+        arrays = unpacked_arrays(self._content(), ("points", "values"))
+        values, points = arrays["values"], arrays["points"]
+        if points.shape != (values.size, *self._shape) or values.ndim != 1:
+            raise DataError(f"a file of the store holds no snapshots of inputs of shape {self._shape}; the store is damaged")
+        return tuple((float(value), point) for value, point in zip(values, points, strict=True))
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    @overload
+    def __getitem__(self, place: int) -> Snapshot: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> tuple[Snapshot, ...]: ...
+
+    def __getitem__(self, place: int | slice) -> Snapshot | tuple[Snapshot, ...]:
+        return self._all[place]
 
 
 def stored_input(digest: str, get: Get) -> StoredWitness:

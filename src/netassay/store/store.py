@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
@@ -15,7 +16,7 @@ from netassay.errors import DataError, StoreError
 from netassay.results.answer import Answer
 from netassay.results.witness_files import MEBIBYTE, StoredWitness
 from netassay.store.database import Database, opening
-from netassay.store.packing import LARGEST_DOCUMENT, Get, stored_input, unpack, unpack_presentation
+from netassay.store.packing import LARGEST_DOCUMENT, Get, Snapshots, stored_input, unpack, unpack_presentation
 from netassay.store.records import Campaign
 from netassay.store.schema import attempts, campaigns, checked_version, jobs, results
 
@@ -69,6 +70,8 @@ class Store:
     def answers(self, campaign: int | None = None) -> Iterator[Answer]:
         """The finished answers of a campaign, in the order in which they were asked; of all campaigns, each once, for None.
 
+        Their snapshots (``frames``) are read when they are first looked at, which may raise as well.
+
         Raises:
             StoreError: If there is no such campaign.
             DataError: If an answer is damaged.
@@ -79,7 +82,9 @@ class Store:
             for row in self._results(connection, campaign, results.c.document.is_not(None)):
                 if row.center is None:
                     raise DataError(f"the answer about input {row.input_index} has no input; the store is damaged")
-                yield unpack(_document(connection, row), inputs(row.center), row.frames, get)
+                told, center = _document(connection, row), inputs(row.center)
+                frames = () if row.frames is None else Snapshots(partial(self._file, row.frames), center.center.shape)
+                yield unpack(told, center, frames, get)
 
     def left_out(self, campaign: int | None = None) -> list[tuple[int, str]]:
         """Inputs (index, why) that a risk could not be bound to; an input appears once for each risk and question."""
@@ -139,6 +144,10 @@ class Store:
                 if row.job not in before:
                     seen.add(row.job)
                     yield row
+
+    def _file(self, digest: str) -> bytes:
+        with self.database.reading() as connection:
+            return self.database.files.get(connection, digest)
 
     def _getter(self, connection: Connection) -> Get:
         return lambda digest: self.database.files.get(connection, digest)

@@ -202,3 +202,12 @@ def test_runs_asked_in_stages_are_those_asked_at_once(monkeypatch: pytest.Monkey
     for one, other in zip(at_once, in_stages, strict=True):
         assert (one is None) is (other is None)
         assert one is None or other is None or one.tolist() == other.tolist()
+
+
+def test_nearly_certain_inputs_have_sensitivities_too() -> None:
+    """At a gap of 25 between the logits, float32 rounds the confidence to 1, and its drop to 0."""
+    network = linear(np.array([[0.5, 0.25, 0, 0, 0], [0.0, 0, 0, 0, 0]]), np.array([25.0, 0.0]), DOMAIN)
+    problem = Problem(network, Ball(np.zeros(5), 5, "l0", domain=DOMAIN), Robustness(0))
+    found = saliency([problem], points=2)[0]
+    assert found[0] > found[1] > 0
+    assert found[2:].tolist() == [0.0, 0.0, 0.0]

@@ -1,8 +1,8 @@
 """Trees over a region whose ranges are computed anew in every part: what proofs that split the inputs need.
 
-Every node is bounded. Where its part of the claim holds it is done; else it is cut down to where the linear forms below the rows, and those
-of what is known there, may all be nonpositive, and split as the tree says. A part that no split of the tree is left for, and that does not
-hold, ends the check.
+Every node is bounded. Where its part of the claim holds it is done; else it is cut down to where the linear forms below the rows, those of
+what is known there, and a weighted sum of them all, may be nonpositive, and split as the tree says. A part that no split of the tree
+is left for, and that does not hold, ends the check.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import numpy as np
 
 from netassay.checking.certificates.arithmetic import Arithmetic, Array, Positions
 from netassay.checking.certificates.bounds import Parts, Range
+from netassay.checking.certificates.combining import combined
 from netassay.checking.certificates.network import CheckedNetwork
 from netassay.checking.certificates.region import Region
 from netassay.checking.certificates.trees import INPUT, LEAF, Forest
@@ -94,6 +95,7 @@ class BoxProof:
         best = bound.lower.reshape(count, r).max(axis=1)
         done = parts.empty | (best > 0 if self.strict else best >= 0)
         forms = [(owner, bound.form, bound.offset), *parts.facts]
+        forms.append(combined(self.network.arithmetic, boxes.low, boxes.high, forms, np.flatnonzero(~done)))
         low, high, empty = cut_down(self.network.arithmetic, boxes.low, boxes.high, forms)
         left = np.flatnonzero(~(done | empty))
         known = {v: (parts.ranges[v][0][left], parts.ranges[v][1][left]) for v in self.network.relaxed}

@@ -87,19 +87,19 @@ class Inputs:
         return torch.as_tensor(np.stack(rows), dtype=self._dtype, device=self._device)
 
     def evaluate(self, owner: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
-        """(N,) confidence in the owner's label, and its s, at points (N, n)."""
+        """(N,) confidence in the owner's label, and its s, at points (N, n); in float64: float32 rounds what is nearly certain to 1."""
         problems = self.problems
         with torch.no_grad():
-            outputs = self.counter.outputs(points.reshape(-1, *problems[0].network.input_shape))
-        confidence, value = torch.empty(len(points), dtype=self._dtype), torch.empty(len(points), dtype=self._dtype)
+            outputs = self.counter.outputs(points.reshape(-1, *problems[0].network.input_shape)).double()
+        confidence, value = torch.empty(len(points), dtype=torch.float64), torch.empty(len(points), dtype=torch.float64)
         for p in torch.unique(owner).tolist():
             rows = owner == p
             asked = problems[p].property
             scores = problems[p].network.convention.scores(outputs[rows], asked.on)
             s = asked.values(scores)
             label = getattr(asked, "label", None)
-            confidence[rows] = (s if label is None else scores[:, label]).to(self._dtype).cpu()
-            value[rows] = s.to(self._dtype).cpu()
+            confidence[rows] = (s if label is None else scores[:, label]).cpu()
+            value[rows] = s.cpu()
         return confidence, value
 
     def is_violated(self, owner: Tensor, values: Tensor) -> Tensor:
@@ -140,7 +140,7 @@ def sensitivities(
     values = torch.stack([inputs.grid(g, points) for g in range(len(inputs.members))], dim=1)  # (P, g, V, c)
     each = values.shape[2] ** size
     shape = (count, len(which))
-    least, solution = torch.full(shape, torch.inf, dtype=values.dtype), torch.zeros((*shape, size, channels), dtype=torch.float32)
+    least, solution = torch.full(shape, torch.inf, dtype=torch.float64), torch.zeros((*shape, size, channels), dtype=torch.float32)
     violated, witness = torch.zeros(shape, dtype=torch.bool), [None] * count
     found = Sensitivities(which, np.empty(0), solution.numpy(), violated.numpy(), list(witness))
     grids: dict[int, _Grid] = {}
@@ -159,7 +159,7 @@ def sensitivities(
         least[p, begin:end], at = folded.min(dim=1)
         solution[p, begin:end] = moved.reshape(end - begin, each, size, channels)[torch.arange(end - begin), at].float()
         violated[p, begin:end] = broken.reshape(end - begin, each).any(dim=1)
-    drop = (inputs.start.unsqueeze(1) - least).clamp(min=0).double().numpy()
+    drop = (inputs.start.unsqueeze(1) - least).clamp(min=0).numpy()
     return Sensitivities(which, drop, found.solution, found.violated, found.witness)
 
 

@@ -19,7 +19,8 @@ from netassay.verifiers.rounding import Array
 
 
 def solve_leaf(steered: Steered, rows: Rows, weights: Array, price: float) -> tuple[Rows, Array] | None:
-    """The best multipliers of one row over the region's box, and the point of the part where it is least; None where there are none.
+    """The best multipliers of one row over the region's box, and the point of the part where it is least; None where there are none,
+    or where numbers overflow.
 
     Args:
         steered: What the row is about.
@@ -41,6 +42,8 @@ def solve_leaf(steered: Steered, rows: Rows, weights: Array, price: float) -> tu
     matrix[:, :size] = np.concatenate([rising, falling])[:, :size]
     matrix[: len(rising), size + 1], matrix[len(rising) :, size] = -1.0, -1.0
     right = -np.concatenate([rising, falling])[:, size]
+    if not (np.isfinite(matrix).all() and np.isfinite(right).all()):
+        return None
     bounds = [*zip(*(side[0] for side in steered.region.corners), strict=True), (0, None), (None, None)]
     found = linprog(np.r_[np.zeros(size), price, 1.0], A_ub=matrix, b_ub=right, bounds=bounds, method="highs")
     if found.status != 0:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from math import prod
 
 import numpy as np
 
 from netassay.errors import UnsupportedOperatorError
+from netassay.models import nonlinear as nl
 from netassay.models import operators as op
 from netassay.models.graph import Graph
 from netassay.models.operators import LinearOperator
@@ -20,7 +22,10 @@ from netassay.verifiers.rounding import LARGEST, UNDERFLOW, Array, gamma, up
 Range = tuple[Array, Array]
 
 _POINTWISE = (op.Reshape, op.AddConstant, op.MulConstant, op.DivConstant, op.ChannelAffine, op.Transpose, op.Slice, op.Pad)
-"""Operators that move and rescale single numbers."""
+"""Operators that move and rescale single numbers; none reads a number twice unless it is broadcast."""
+
+_CONTINUOUS = (nl.Relu, nl.LeakyRelu, nl.Abs, nl.Clip, nl.Sigmoid, nl.Tanh)
+"""Functions of one number whose intervals are their images, which are taken everywhere between the least and the greatest."""
 
 
 class BoundedGraph:
@@ -52,14 +57,20 @@ class BoundedGraph:
     def _exact(self) -> frozenset[int]:
         apart, exact = {0}, {0}  # numbers that depend on separate inputs; numbers with exact ranges
         for position, node in enumerate(self.graph.nodes):
-            if self.maps[position] is None or len(node.inputs) != 1:
+            if len(node.inputs) != 1:
                 continue
-            source, moved = node.inputs[0], isinstance(node.operator, _POINTWISE)
-            if source in apart or (moved and source in exact):
+            source, linear = node.inputs[0], self.maps[position] is not None
+            single = isinstance(node.operator, _POINTWISE if linear else _CONTINUOUS)
+            if (linear and source in apart) or (single and source in exact):
                 exact.add(position + 1)
-            if moved and source in apart:
+            if single and source in apart and not self._broadcast(position):
                 apart.add(position + 1)
         return frozenset(exact)
+
+    def _broadcast(self, position: int) -> bool:
+        """Whether a node of one input may read a number of it for several results."""
+        node, shapes = self.graph.nodes[position], self.graph.shapes
+        return not isinstance(node.operator, op.Pad) and prod(shapes[position + 1]) > prod(shapes[node.inputs[0]])
 
     def range_of(self, value: int, ranges: Sequence[Range | None]) -> Range:
         """The range of a value from its inputs' ranges, rounded outwards; infinite where nothing is known."""

@@ -6,22 +6,18 @@ import logging
 import os
 import socket
 import time
-from collections import deque
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
-from netassay.campaigns.executor import EngineError, Limits, Outcome, Task, Work, died, timed_out
+from netassay.campaigns.executor import EngineError, Limits, Outcome, Work, timed_out
+from netassay.campaigns.pool import Pool, Slot, checked_workers
 from netassay.campaigns.worker import START_SECONDS
 from netassay.errors import UsageError
 
 LISTENER_SECONDS = 10.0
 """For the head of a cluster to accept a connection."""
-
-STARTS = 3
-"""How often in a row an actor may die before it is ready."""
 
 
 @dataclass(frozen=True)
@@ -102,31 +98,22 @@ class _Actor:
             return None, f"{type(error).__name__}: {error}"
 
 
-@dataclass(eq=False)
-class _Slot:
-    """One actor and what it does.
+@dataclass(eq=False, kw_only=True)
+class _Slot(Slot):
+    """A slot of one actor.
 
     Args:
         name: For people.
         actor: Ray's handle; None where there is none.
         reference: Of what it does: preparing itself, or a task.
-        task: The task; None while it prepares itself.
-        ready: It has.
-        began, until: When it began, and when its time is up.
-        starts: How often it died before it was ready.
     """
 
     name: str
     actor: Any = None
     reference: Any = None
-    task: Task | None = None
-    ready: bool = False
-    began: float = 0.0
-    until: float = 0.0
-    starts: int = 0
 
 
-class RayExecutor:
+class RayExecutor(Pool[_Slot]):
     """See ``Executor``. Needs an open connection, see ``connected``.
 
     Actors that a cluster has no room for wait until it has. What the workers share (network and inputs) is put into the cluster's
@@ -141,57 +128,20 @@ class RayExecutor:
     def __init__(self, work: Work, workers: int, limits: Limits) -> None:
         import ray
 
-        if workers < 1:
-            raise UsageError(f"an engine needs at least one worker; got {workers}")
-        self._ray, self._limits = ray, limits
+        super().__init__([_Slot(name=f"actor {i + 1}") for i in range(checked_workers(workers))], limits)
+        self._ray = ray
         self._make = ray.remote(_Actor).options(num_cpus=1, num_gpus=work.gpus, max_restarts=0)
         self._work = ray.put(work)
-        self._slots = [_Slot(f"actor {i + 1}") for i in range(workers)]
-        self._queue: deque[Task] = deque()
-        self._deaths: dict[str, int] = {}
 
-    def __enter__(self) -> Self:
-        return self
+    def _is_busy(self, slot: _Slot) -> bool:
+        return slot.reference is not None
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._queue.clear()
-        for slot in self._slots:
-            self._end(slot)
-
-    @property
-    def waiting(self) -> int:
-        return len(self._queue) + sum(slot.task is not None for slot in self._slots)
-
-    def submit(self, task: Task) -> None:
-        self._queue.append(task)
-        self._dispatch()
-
-    def results(self, seconds: float) -> list[Outcome]:
-        until = time.monotonic() + seconds
-        found: list[Outcome] = []
-        while not found and self.waiting:
-            self._dispatch()
-            asked = [slot.reference for slot in self._slots if slot.reference is not None]
-            left = min([until, *(slot.until for slot in self._slots if slot.reference is not None)])
-            heard, _ = self._ray.wait(asked, timeout=max(0.0, left - time.monotonic())) if asked else ([], [])
-            for slot in self._slots:
-                if slot.reference is not None and slot.reference in heard:
-                    found += self._hear(slot)
-                elif slot.reference is not None and time.monotonic() >= slot.until:
-                    found += self._expire(slot)
-            if time.monotonic() >= until:
-                break
-        self._dispatch()
-        return found
-
-    def cancel(self) -> None:
-        self._queue.clear()
-        for slot in self._slots:
-            if slot.task is not None:
-                self._end(slot)
+    def _wait(self, seconds: float) -> Collection[_Slot]:
+        asked = {slot.reference: slot for slot in self._slots if slot.reference is not None}
+        heard = self._ray.wait(list(asked), timeout=seconds)[0] if asked else []
+        return [asked[reference] for reference in heard]
 
     def _dispatch(self) -> None:
-        """Gives every free actor a task, and starts those that are missing."""
         for slot in self._slots:
             if not self._queue:
                 return
@@ -206,11 +156,10 @@ class RayExecutor:
                 slot.reference, slot.until = slot.actor.call.remote(slot.task.content), slot.began + self._limits.seconds
 
     def _hear(self, slot: _Slot) -> list[Outcome]:
-        """What an actor gave, or that it died."""
         try:
             said = self._ray.get(slot.reference)
         except self._ray.exceptions.RayError as error:
-            return self._lost(slot, str(error).strip().splitlines()[0])
+            return self._lost(slot, slot.name, str(error).strip().splitlines()[0])
         slot.reference = None
         if slot.task is None:
             if said:
@@ -218,37 +167,18 @@ class RayExecutor:
             slot.ready, slot.starts = True, 0
             return []
         result, reason = said
-        return [self._ended(slot, slot.task, result=result, reason=reason)]
-
-    def _ended(self, slot: _Slot, task: Task, *, result: Any = None, reason: str = "", last: bool = True) -> Outcome:
-        slot.task = None
-        return Outcome(task.key, slot.name, time.monotonic() - slot.began, result, reason, last)
-
-    def _lost(self, slot: _Slot, how: str) -> list[Outcome]:
-        """An actor died: its task is tried again, unless that was done often enough."""
-        task = slot.task
-        self._end(slot)
-        if task is None:
-            slot.starts += 1
-            if slot.starts >= STARTS:
-                raise EngineError(f"no worker can be started: {how}")
-            return []
-        self._deaths[task.key] = self._deaths.get(task.key, 0) + 1
-        again = self._deaths[task.key] <= self._limits.retries
-        if again:
-            self._queue.appendleft(task)
-        return [self._ended(slot, task, reason=died(how), last=not again)]
+        return [self._ended(slot, slot.name, result=result, reason=reason)]
 
     def _expire(self, slot: _Slot) -> list[Outcome]:
-        """An actor's time is up. One that only waits for room is left to wait while others work."""
-        task = slot.task
-        if task is None:
+        """A worker that only waits for room is left to wait while others work."""
+        if slot.task is None:
             if any(other.ready for other in self._slots):
                 slot.until += START_SECONDS
                 return []
             raise EngineError(f"no worker was ready after {START_SECONDS:g} s; has the cluster free cores, and the network's packages?")
+        outcome = self._ended(slot, slot.name, reason=timed_out(self._limits.seconds))
         self._end(slot)
-        return [self._ended(slot, task, reason=timed_out(self._limits.seconds))]
+        return [outcome]
 
     def _end(self, slot: _Slot) -> None:
         if slot.actor is not None:

@@ -221,10 +221,7 @@ class _Trace:
         run = ADJOINTS.get(type(node.operator))
         if run is None:
             return None
-        try:
-            return run(node.operator, given, [self.graph.shapes[i] for i in node.inputs], [self.range[i] for i in node.inputs])
-        except NotImplementedError:
-            return None
+        return run(node.operator, given, [self.graph.shapes[i] for i in node.inputs], [self.range[i] for i in node.inputs])
 
 
 def _weighed(size: Array, error: Array | None) -> Array:

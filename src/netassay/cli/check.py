@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from netassay.cli.exit_codes import ExitCode
+from netassay.cli.options import DebugOption, JsonOption
 from netassay.errors import UsageError
 
 if TYPE_CHECKING:
@@ -22,8 +23,6 @@ SpecificationArgument = Annotated[
     typer.Argument(metavar="SPEC", help="The .vnnlib specification, if it is about one; else it spells its claim out.", show_default=False),
 ]
 ExactOption = Annotated[bool, typer.Option("--exact", help="Compute in rational numbers: for small networks.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else.")]
-DebugOption = Annotated[bool, typer.Option("--debug", help="Show where an error happened.")]
 
 
 def check(

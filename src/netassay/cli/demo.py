@@ -9,7 +9,7 @@ import typer
 from netassay.cli.delivery import deliver
 from netassay.cli.exit_codes import ExitCode
 from netassay.cli.inputs import load_inputs
-from netassay.cli.options import ModelOptions, OutputOptions
+from netassay.cli.options import DebugOption, JsonOption, ModelOptions, OutputOptions
 from netassay.cli.progress import progress
 from netassay.cli.searching import folder
 
@@ -19,10 +19,8 @@ RADII = {"linf": 0.1, "l2": 0.5}
 
 QueriesOption = Annotated[int, typer.Option("--queries", help="Network evaluations per digit and question.")]
 SeedOption = Annotated[int, typer.Option("--seed", help="Same seed, same answer.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no notes.")]
 ReportOption = Annotated[str, typer.Option("--report", metavar="DIR", help="Folder for the report, answers and witnesses.")]
-DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 
 
 def demo(

@@ -14,6 +14,7 @@ import typer
 
 from netassay._version import __version__
 from netassay.cli.exit_codes import ExitCode
+from netassay.cli.options import JsonOption
 from netassay.cli.tables import aligned
 from netassay.errors import UsageError
 
@@ -24,7 +25,6 @@ OPTIONAL = {"onnxruntime": "a second engine that replays witnesses on ONNX model
 ModelsOption = Annotated[
     str | None, typer.Option("--models", metavar="DIR", help="Import every network below this folder and compare.", show_default=False)
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else.")]
 
 
 def doctor(models: ModelsOption = None, json: JsonOption = False) -> ExitCode:

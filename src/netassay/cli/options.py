@@ -10,6 +10,8 @@ import typer
 MODEL_HELP = "A .onnx file, a .pt2 program, module.path:factory, or a built-in: digits-mlp, digits-cnn."
 DATA_HELP = "A .npz, .npy or .csv file, X.npy,Y.npy, a folder of pictures, module.path:factory, or digits."
 
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else.")]
+DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 ModelArgument = Annotated[str, typer.Argument(metavar="MODEL", help=MODEL_HELP, show_default=False)]
 DataArgument = Annotated[str, typer.Argument(metavar="DATA", help=DATA_HELP, show_default=False)]
 

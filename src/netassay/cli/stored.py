@@ -13,6 +13,8 @@ import typer
 from netassay.cli import thresholds
 from netassay.cli.exit_codes import ExitCode
 from netassay.cli.junit import write_junit
+from netassay.cli.options import DebugOption as DebugOption
+from netassay.cli.options import JsonOption as JsonOption
 from netassay.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -27,9 +29,7 @@ StoreArgument = Annotated[
 CampaignOption = Annotated[
     int | None, typer.Option("--campaign", metavar="N", help="Number of the campaign (default: the last one).", show_default=False)
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No notes.")]
-DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 SeedOption = Annotated[int, typer.Option("--seed", help="Of the bootstrap: same seed, same limits.")]
 ConfidenceOption = Annotated[float, typer.Option("--confidence", metavar="C", help="Of what is said of the population.")]
 JunitOption = Annotated[

@@ -49,8 +49,10 @@ def _through(run: Linear, given: Sensitivity, terms: int) -> Sensitivity:
 
 
 Range = tuple[Array, Array]
-Adjoint = Callable[[Any, Sensitivity, Sequence[Shape], Sequence[Range]], list[Sensitivity]]
-"""Operator, sensitivity to its result, its inputs' shapes and the ranges (B, *shape) that all evaluations of them keep to."""
+Adjoint = Callable[[Any, Sensitivity, Sequence[Shape], Sequence[Range]], list[Sensitivity] | None]
+"""Operator, sensitivity to its result, its inputs' shapes and the ranges (B, *shape) that all evaluations of them keep to.
+
+The sensitivities to its inputs; None where they do not pass."""
 
 
 def _dense(o: op.Dense, given: Sensitivity, _shapes: Sequence[Shape], _ranges: Sequence[Range]) -> list[Sensitivity]:
@@ -59,12 +61,12 @@ def _dense(o: op.Dense, given: Sensitivity, _shapes: Sequence[Shape], _ranges: S
 
 
 def _scaled(factor: Callable[[Any], Array]) -> Adjoint:
-    def run(o: Any, given: Sensitivity, shapes: Sequence[Shape], _: Sequence[Range]) -> list[Sensitivity]:
+    def run(o: Any, given: Sensitivity, shapes: Sequence[Shape], _: Sequence[Range]) -> list[Sensitivity] | None:
         by = factor(o)
         if by.ndim == 1 and isinstance(o, op.ChannelAffine):
             by = by.reshape(-1, *(1,) * (len(shapes[0]) - 1))
         if np.broadcast_shapes(by.shape, shapes[0]) != shapes[0]:
-            raise NotImplementedError
+            return None
         return [_through(lambda a, absolute: a * (np.abs(by) if absolute else by), given, 1)]
 
     return run
@@ -115,9 +117,9 @@ def _mean(o: op.Mean, given: Sensitivity, shapes: Sequence[Shape], _: Sequence[R
 
 
 def _pair(sign: float) -> Adjoint:
-    def run(_: Operator, given: Sensitivity, shapes: Sequence[Shape], _ranges: Sequence[Range]) -> list[Sensitivity]:
+    def run(_: Operator, given: Sensitivity, shapes: Sequence[Shape], _ranges: Sequence[Range]) -> list[Sensitivity] | None:
         if shapes[0] != shapes[1]:
-            raise NotImplementedError
+            return None
         return [given, Sensitivity(sign * given.center, given.radius)]
 
     return run

@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import sqlite3
+import time
 import tracemalloc
 from pathlib import Path
 from typing import Any
@@ -199,6 +200,7 @@ def test_a_full_disk_loses_nothing_that_was_kept(tmp_path: Path, monkeypatch: py
         def full(descriptor: int) -> None:
             written.append(descriptor)
             if len(written) > 2:
+                time.sleep(0.1 * (len(written) - 3))  # the later ones are still at work when the first has failed
                 raise OSError(errno.ENOSPC, "No space left on device")
 
         with monkeypatch.context() as patched:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Protocol
 
@@ -53,7 +53,10 @@ class FolderFiles:
         if len(missing) == 1:
             write_atomically(*next(iter(missing.items())))
         elif missing:
-            list(self._pool.map(write_atomically, missing.keys(), missing.values()))
+            writing = [self._pool.submit(write_atomically, *one) for one in missing.items()]
+            wait(writing)  # all of them, also after a failure: none may still be at work when the caller goes on
+            for one in writing:
+                one.result()
 
     def get(self, connection: Connection, digest: str) -> bytes:
         del connection

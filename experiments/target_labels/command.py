@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from target_labels.benchmark import EPSILONS, NETWORKS, UnavailableError, valid
-from target_labels.measure import Line, append, lines, measure
+from target_labels.measure import WAYS, Line, append, lines, measure
 from target_labels.methods import METHODS, verifier
 from target_labels.page import page
 
@@ -40,23 +40,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(method: str, options: argparse.Namespace, limit: float | None, file: Path) -> None:
-    tool, done = verifier(method), {line.key for line in lines(file)}
+    tool, done = verifier(method), {line.key for line in lines(file) if line.has(options.ways)}
     for network in dict.fromkeys(options.networks):
         wanted = valid(network)[: options.images]
         for eps in dict.fromkeys(options.eps):
             missing = [i for i in wanted if (network, method, eps, i, limit) not in done]
             found: list[Line] = []
             for image in missing:
-                found.append(measure(network, method, eps, image, limit, tool))
+                found.append(measure(network, method, eps, image, limit, tool, options.ways))
                 append(found[-1], file)
             if missing:
                 _say(f"{method}, {network}, eps {eps}: {_summary(found)}")
 
 
 def _summary(found: Sequence[Line]) -> str:
-    robust = [sum(run.verdict == "holds" for run in side) for side in ([f.plain for f in found], [f.targeted for f in found])]
-    seconds = [sum(run.seconds for run in side) for side in ([f.plain for f in found], [f.targeted for f in found])]
-    return f"{robust[0]} of {len(found)} robust in {seconds[0]:.1f} s, by target labels {robust[1]} in {seconds[1]:.1f} s"
+    words = []
+    for way, name in zip(WAYS, ("", "rival by rival ", "by target labels "), strict=True):
+        runs = [run for line in found for run in [getattr(line, way)] if run is not None]
+        if runs:
+            words.append(
+                f"{name}{sum(run.verdict == 'holds' for run in runs)} of {len(runs)} robust in {sum(r.seconds for r in runs):.1f} s"
+            )
+    return ", ".join(words)
 
 
 def _write(method: str, limit: float | None, file: Path, folder: Path) -> None:
@@ -77,6 +82,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--eps", nargs="+", type=int, choices=EPSILONS, default=[*EPSILONS], metavar="EPS", help="radii in grey levels")
     parser.add_argument("--seconds", type=float, default=SECONDS, help=f"for each verification; 0 for no limit (default: {SECONDS:g})")
     parser.add_argument("--images", type=int, default=100, help="how many of the valid images (default: all)")
+    parser.add_argument(
+        "--ways",
+        nargs="+",
+        choices=WAYS,
+        default=[*WAYS],
+        metavar="WAY",
+        help="plain (all rivals at once), each (one after the other), targeted (by target labels); default: all three",
+    )
     parser.add_argument(
         "--out", type=Path, default=RESULTS, help="folder of the measurements and pages (default: results/ beside this script)"
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -44,7 +44,7 @@ class Line:
     Args:
         network, method, eps, image: What was asked.
         limit: Seconds that each verification was given; None for no limit.
-        plain: All rivals at once, in whatever way the verifier has for that.
+        plain: All rivals at once, in whatever way the verifier has for that. None where it was not asked for, as below.
         each: One rival after the other, in the order of their numbers, until a counterexample is found.
         targeted: By target labels.
         sorting: Seconds that the ranking took, part of ``targeted.seconds``.
@@ -57,17 +57,21 @@ class Line:
     eps: int
     image: int
     limit: float | None
-    plain: Run
-    each: Run
-    targeted: Run
-    sorting: float
-    discarded: int
-    asked: int
+    plain: Run | None
+    each: Run | None
+    targeted: Run | None
+    sorting: float = 0.0
+    discarded: int = 0
+    asked: int = 0
 
     @property
     def key(self) -> tuple[str, str, int, int, float | None]:
         """What must agree for a line to stand for a measurement."""
         return self.network, self.method, self.eps, self.image, self.limit
+
+    def has(self, ways: Collection[str]) -> bool:
+        """Whether it was verified in all these ways."""
+        return all(getattr(self, way) is not None for way in ways)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +96,13 @@ class Each:
         yield replace(weakest, proved=proved, reason=reason)
 
 
-def measure(network: str, method: str, eps: int, image: int, limit: float | None, verifier: Verifier) -> Line:
-    """Verifies one image in the three ways."""
+def measure(network: str, method: str, eps: int, image: int, limit: float | None, verifier: Verifier, ways: Collection[str] = WAYS) -> Line:
+    """Verifies one image in the ways that are asked for, of ``WAYS``."""
     problem = benchmark.problem(network, image, eps)
-    plain, _, _ = _verified(network, problem, verifier, limit)
-    each, _, _ = _verified(network, problem, Each(verifier), limit)
+    plain = _verified(network, problem, verifier, limit)[0] if "plain" in ways else None
+    each = _verified(network, problem, Each(verifier), limit)[0] if "each" in ways else None
+    if "targeted" not in ways:
+        return Line(network, method, eps, image, limit, plain, each, None)
     targeted, sorting, last = _verified(network, problem, TargetLabels(verifier), limit)
     discarded = sum(t.discarded for t in last.targets)
     return Line(network, method, eps, image, limit, plain, each, targeted, sorting, discarded, len(last.targets) - discarded)
@@ -126,8 +132,22 @@ def _breaks(network: str, problem: Problem, finding: Finding) -> bool:
     return bool(problem.property.is_violated(float(problem.property.values(benchmark.outputs(network, inside))[0])))
 
 
-def lines(file: Path) -> Iterator[Line]:
-    """The measurements of a file; a last line that was cut off is left out."""
+def lines(file: Path) -> list[Line]:
+    """The measurements of a file: of those of one image the one with the most ways, of equal ones the last."""
+    found: dict[tuple[str, str, int, int, float | None], Line] = {}
+    for line in _written(file):
+        before = found.get(line.key)
+        if before is None or _ways(line) >= _ways(before):
+            found[line.key] = line
+    return list(found.values())
+
+
+def _ways(line: Line) -> int:
+    return sum(line.has([way]) for way in WAYS)
+
+
+def _written(file: Path) -> Iterator[Line]:
+    """The lines of a file; a last one that was cut off is left out."""
     if not file.exists():
         return
     for text in file.read_text(encoding="utf-8").splitlines():
@@ -135,7 +155,7 @@ def lines(file: Path) -> Iterator[Line]:
             found = json.loads(text)
         except json.JSONDecodeError:
             continue
-        yield Line(**{**found, **{way: Run(**found[way]) for way in WAYS}})
+        yield Line(**{**found, **{way: found[way] and Run(**found[way]) for way in WAYS}})
 
 
 def append(line: Line, file: Path) -> None:

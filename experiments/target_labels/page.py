@@ -78,13 +78,28 @@ def _rows(method: str, name: str, found: Sequence[Line]) -> list[list[str]]:
 
 
 def _measured(found: Sequence[Line], eps: int) -> list[str]:
+    """The cells of a row; a way that not all images were verified in has none."""
+    plain, each, whole = (_runs(found, way) for way in WAYS)
     sorting = sum(line.sorting for line in found)
-    plain, each, whole = (sum(getattr(line, way).seconds for line in found) for way in WAYS)
-    saved = [f"{100 * (t - whole) / t:.1f} %" for t in (plain, each)]
-    runs: tuple[list[Run], list[Run]] = [line.plain for line in found], [line.targeted for line in found]
-    counts = [str(_count(side, verdict)) for verdict in ("holds", "violated", "time-out") for side in runs]
-    seconds = [f"{t:.2f}" for t in (sorting, plain, each, whole - sorting)]
-    return [str(eps), str(len(found)), *seconds, *saved, *counts, f"{np.mean([line.discarded for line in found]):.1f}"]
+    seconds = [None if side is None else sum(run.seconds for run in side) for side in (plain, each, whole)]
+    saved = [None if t is None or seconds[2] is None else 100 * (t - seconds[2]) / t for t in seconds[:2]]
+    ranked = None if seconds[2] is None else seconds[2] - sorting
+    counts = ["-" if side is None else str(_count(side, word)) for word in ("holds", "violated", "time-out") for side in (plain, whole)]
+    return [
+        *(str(eps), str(len(found))),
+        *(_cell(t) for t in (None if whole is None else sorting, *seconds[:2], ranked)),
+        *(_cell(percent, ".1f", " %") for percent in saved),
+        *counts,
+        _cell(None if whole is None else float(np.mean([line.discarded for line in found])), ".1f"),
+    ]
+
+
+def _runs(found: Sequence[Line], way: str) -> list[Run] | None:
+    return [getattr(line, way) for line in found] if all(line.has([way]) for line in found) else None
+
+
+def _cell(value: float | None, form: str = ".2f", unit: str = "") -> str:
+    return "-" if value is None else f"{value:{form}}{unit}"
 
 
 def _count(runs: Iterable[Run], what: str) -> int:
@@ -112,12 +127,13 @@ def _legend() -> str:
     return (
         "`t_sort`: ranking the labels. `ACC` = (T - T* - t_sort) / T, and `ACC each` the same of T each. `RST`: proved robust. "
         "`violated`: a counterexample was found and evaluated. `late`: out of time. `discarded`: rivals per image, of nine, that the "
-        "ranking proves impossible. A star is with target labels."
+        "ranking proves impossible. A star is with target labels, a dash is what was not measured."
     )
 
 
 def _circumstances(method: str, found: Sequence[Line], limit: float | None) -> str:
-    solver = sum(run.verdict == "holds" and run.guarantee != "proved" for line in found for run in (getattr(line, way) for way in WAYS))
+    runs = [run for line in found for way in WAYS for run in [getattr(line, way)] if run is not None]
+    solver = sum(run.verdict == "holds" and run.guarantee != "proved" for run in runs)
     words = f"{solver} of the verifications that hold rest on a solver's word." if solver else "All that holds is proved."
     machine = f"{platform.machine()}, numpy {np.__version__}"
     command = f"python experiments/target_labels/run.py --methods {method} --seconds {limit or 0:g}"

@@ -109,6 +109,22 @@ def test_a_later_run_goes_on_where_the_first_stopped(tmp_path: Path, monkeypatch
 
 
 @pytest.mark.usefixtures("tiny")
+def test_fewer_ways_leave_dashes_and_are_completed_later(tmp_path: Path) -> None:
+    file = tmp_path / "zonotope.jsonl"
+    assert ran(tmp_path, "--ways", "plain") == 0
+    assert [line.has(["plain"]) and not line.has(["each"]) and not line.has(["targeted"]) for line in lines(file)] == [True] * 6
+    row = next(row for row in (tmp_path / "zonotope.md").read_text().splitlines() if row.startswith("| 1 |"))
+    cells = [cell.strip() for cell in row.split("|")[1:-1]][:15]
+    assert [i for i, cell in enumerate(cells) if cell == "-"] == [2, 4, 5, 6, 7, 9, 11, 13, 14]
+    assert ran(tmp_path) == 0
+    assert len(file.read_text().splitlines()) == 12
+    assert len(lines(file)) == 6
+    assert all(line.has(["plain", "each", "targeted"]) for line in lines(file))
+    assert ran(tmp_path, "--ways", "plain", "targeted") == 0
+    assert len(file.read_text().splitlines()) == 12
+
+
+@pytest.mark.usefixtures("tiny")
 def test_an_interrupt_keeps_what_is_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     def interrupted(network: str, method: str, eps: int, image: int, *rest: object) -> Line:
         if image == 1:

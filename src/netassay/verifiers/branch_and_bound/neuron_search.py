@@ -81,7 +81,7 @@ class NeuronSearch:
         estimate, rows = ascend(steered, rows, self._ascent(self._options.rows), over=lambda: self._limits.over)
         self.pool.add(Nodes(rows, parts, root.lower[parts], estimate.numpy().astype(np.float64)))
         now = self._limits.clock.elapsed
-        self._next = now + max(0.5 * (now - self._begun), 1.0)
+        self._next = now + max(1.5 * (now - self._begun), 1.0)
 
     def _share(self) -> float:
         """Seconds that ranges of the whole region may take now."""

@@ -50,8 +50,8 @@ class NeuronSplitting:
     attack: int = 240
     rows: int = 40
     tighten: int = 20
-    steps: int = 8
-    candidates: int = 4
+    steps: int = 5
+    candidates: int = 2
     leaves: int = 8
     tolerance: float | None = None
 

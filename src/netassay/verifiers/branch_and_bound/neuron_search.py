@@ -24,6 +24,10 @@ from netassay.verifiers.rounding import Array, down
 
 Flags = NDArray[np.bool_]
 
+STEPS = (5, 8)
+"""Gradient steps for a subproblem of kinked neurons, and of smooth ones: multipliers that are not good enough yet keep bounds of cut
+ranges from rising at all."""
+
 
 class NeuronSearch:
     """The tree below the whole region.
@@ -46,6 +50,7 @@ class NeuronSearch:
         self.stuck = False
         """Whether a subproblem was given up that nothing more can be split in."""
         self._steered: Steered
+        self._steps: int
         self.pool: Pool
 
     def prepare(self) -> Iterator[float]:
@@ -69,6 +74,7 @@ class NeuronSearch:
         parts = np.flatnonzero(~closed)
         self._settled = np.where(closed, root.lower, np.inf)
         ranged = not all(g.kinked for g in steered.groups)
+        self._steps = STEPS[ranged] if self._options.steps is None else self._options.steps
         self.pool = Pool(steered.neurons, len(owner), ranged=ranged)
         weights = np.array([(owner == p) / (owner == p).sum() for p in parts]).reshape(len(parts), len(owner))
         rows = steered.rows(torch.from_numpy(weights.astype(np.float32)))
@@ -145,7 +151,7 @@ class NeuronSearch:
         made = children(self._steered, nodes.rows, column)
         if made.low is not None:
             made = _better(self._steered, made, self._steered.cancelled(made))
-        estimate, rows = ascend(self._steered, made, self._ascent(self._options.steps), self._goal, lambda: self._limits.over)
+        estimate, rows = ascend(self._steered, made, self._ascent(self._steps), self._goal, lambda: self._limits.over)
         both = np.tile(np.arange(len(nodes)), 2)
         found = np.maximum(nodes.estimate[both], estimate.numpy().astype(np.float64))
         self._keep(Nodes(rows, nodes.part[both], nodes.proved[both], found))

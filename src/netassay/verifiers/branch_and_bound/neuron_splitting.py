@@ -40,7 +40,7 @@ class NeuronSplitting:
         attack: Points of the attack before any split; 0 for none.
         rows: Gradient steps for the claim's rows at the root.
         tighten: Gradient steps for the ranges at the root; 0 for none.
-        steps: Gradient steps for every subproblem; None for 5 where a split makes a neuron linear, 8 where it cuts the range of a smooth one.
+        steps: Gradient steps for every subproblem; None for 5 where splits make neurons linear, else 8 (ranges are cut).
         candidates: Neurons of each score that are tried by real bounds before a split; 0 to trust the score.
         leaves: Most leaves of the trees that tighten ranges where splitting takes long, four times as many the next time; 0 for none.
         tolerance: Stop when the bound is within this of the least s seen (for ranges); None to stop at a decision only.

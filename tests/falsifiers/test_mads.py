@@ -11,8 +11,9 @@ from torch import nn
 
 from netassay.assessment.assess import problems
 from netassay.falsifiers.base import Objective
-from netassay.falsifiers.direct_search.group_models import GroupModels, _GroupModels
+from netassay.falsifiers.direct_search.group_models import GroupModels
 from netassay.falsifiers.direct_search.mads import Mads, _Mads
+from netassay.falsifiers.direct_search.model_points import ModelPoints
 from netassay.falsifiers.direct_search.tiles import count, levels
 from netassay.falsifiers.direct_search.tpmads import TpMads
 from netassay.falsifiers.search import FALLING, RISING, Search
@@ -189,12 +190,10 @@ def test_the_best_point_of_a_linear_model_is_exact(norm: str) -> None:
     network = scores(lambda x: x.sum(dim=1), 40, low=-0.05)
     search = slope_search(network, np.zeros(40), norm, 3.0 if norm == "l0" else 0.4, 1000)
     arms = search.arms(np.zeros(1, dtype=np.int64), np.ones(1), search.space.radii)
-    falsifier = GroupModels().start(search._task(arms, None, search.room))
-    assert isinstance(falsifier, _GroupModels)
     one = torch.zeros(1, dtype=torch.long)
     for seed in range(5):
         slope = torch.randn(1, 40, generator=torch.Generator().manual_seed(seed))
-        best = falsifier._best_of_model(one, slope, torch.ones(1, 1))
+        best = ModelPoints(arms, one).best(slope, torch.ones(1, 1))
         value = float((best * slope).sum())
         points = arms.pull(one, arms.sample(one, 2000, search.generator) * 3)
         assert value >= float((points[0] @ slope[0]).max()) - 1e-5

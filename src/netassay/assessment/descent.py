@@ -13,6 +13,7 @@ from netassay.assessment.session import Session
 from netassay.falsifiers.base import Method
 from netassay.falsifiers.search import Search
 from netassay.falsifiers.sparse.beam import BeamSearch
+from netassay.falsifiers.sparse.guided import GuidedSearch
 from netassay.numerics.norms import Norm
 
 GUIDED = ("auto", "gradient")
@@ -29,7 +30,7 @@ ratio to the nearest witness known 1.000, with climbs alone 1.03)."""
 class Descent:
     """Climbs that follow the boundary where the method uses gradients, walks along it otherwise; in turn for ``auto`` and few features.
 
-    L0 witnesses are not brought nearer by degrees: for them a beam of growing sets of changes is searched, of all problems. One-hot
+    L0 witnesses are not brought nearer by degrees: for them sets of changes are searched (``falsifiers.sparse``), of all problems. One-hot
     blocks are not walked with, feature by feature.
 
     Args:
@@ -68,14 +69,14 @@ class Descent:
         search.run(method, arms, queries=queries, seconds=seconds, starts=units)
 
 
-def _beams(search: Search, method: str) -> list[BeamSearch]:
+def _beams(search: Search, method: str) -> list[BeamSearch | GuidedSearch]:
     if search.space.norm is not Norm.L0 or search.space.snaps or method in ALONE:
         return []
     guided = method in GUIDED and search.network.differentiable
-    return [BeamSearch(search, b, guided) for b in range(len(search.problems))]
+    return [GuidedSearch(search, b) if guided else BeamSearch(search, b, gradients=False) for b in range(len(search.problems))]
 
 
-def _widen(beams: list[BeamSearch], queries: int, seconds: float | None) -> None:
+def _widen(beams: list[BeamSearch | GuidedSearch], queries: int, seconds: float | None) -> None:
     """One problem after the other; each gets an equal part of the time that those before it have left."""
     for i, beam in enumerate(beams):
         if beam.search.stopped or beam.search.clock.expired or beam.search.interrupted():

@@ -112,8 +112,11 @@ class Outcome:
     def best(self, ranks: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Per lane the best of ``ranks`` (L, m), where it is, and its unit point (L, k); the first among equals."""
         value, at = ranks.max(dim=1)
-        rows = torch.arange(len(at), device=at.device)
-        return value, at, self.space.units(self.arms, self.free[rows, at].unsqueeze(1)).squeeze(1)
+        return value, at, self.chosen(torch.arange(len(at), device=at.device), at)
+
+    def chosen(self, rows: Tensor, at: Tensor) -> Tensor:
+        """(r, k) unit coordinates of the points at positions ``at`` (r,) of the lanes at ``rows`` (r,)."""
+        return self.space.units(self.arms[rows], self.free[rows, at].unsqueeze(1)).squeeze(1)
 
     @property
     def units(self) -> Tensor:

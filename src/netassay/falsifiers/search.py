@@ -33,7 +33,7 @@ MINIMUM_SHARE = 1e-3
 BLACK_BOX_ROUNDING = 1e-6
 """Rounding of s, relative to its size, that a black box in float32 may show and no float64 evaluation can settle."""
 
-MOST_ROWS, MOST_NUMBERS = 16_384, 2_000_000
+MOST_ROWS, MOST_NUMBERS = 16_384, 4_000_000
 """Most points, and most coordinates, in one batch of proposals: beyond, tensors leave the processor's caches."""
 
 MOST_STARTS = 16
@@ -75,17 +75,12 @@ def _keep_best(record: Tensor, kept: Tensor, changed: NDArray[np.bool_], owners:
         return
     owners, merit = owners[better], merit[better]
     order = torch.argsort(merit, stable=True)
-    for i in order.tolist() if len(order) <= 16 else _last_of_each(owners, order):
-        owner = int(owners[i])
-        record[owner] = merit[i]
-        kept[owner] = points[better[i]]
-        changed[owner] = True
-
-
-def _last_of_each(owners: Tensor, order: Tensor) -> list[int]:
-    """Of the lanes in ``order``, the last of each owner: its best."""
-    last = {int(owner): i for i, owner in zip(order.tolist(), owners[order].tolist(), strict=True)}
-    return list(last.values())
+    rank = torch.empty_like(order).scatter_(0, order, torch.arange(len(order), device=order.device))
+    top = torch.full_like(record, -1, dtype=torch.long).scatter_reduce(0, owners, rank, "amax")
+    best = rank == top[owners]  # one lane of each owner
+    owners = owners[best]
+    record[owners], kept[owners] = merit[best], points[better[best]]
+    changed[owners.cpu().numpy()] = True
 
 
 def _position_among_equals(values: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -372,10 +367,7 @@ class Search:
         if self.space.norm is Norm.LINF and self.objective is Objective.VALUE and not self.violations:
             ones = free.new_ones(free.shape[:2])  # every point is inside by construction, and its distance plays no part
             return ones, ones
-        offsets = free - self.space.free_centers[arms.owner[lane_arms]].unsqueeze(1)
-        if not self.space.plain_scale:
-            offsets = offsets.div_(self.space.scale)
-        distance = self.space.lengths(offsets)
+        distance = self.space.distances(arms.owner[lane_arms], free)
         return distance / arms.radii[lane_arms].unsqueeze(1), distance
 
     def _feasible(self, length: Tensor) -> Tensor:
@@ -442,19 +434,20 @@ class Search:
             return torch.cat([self._block(owners[i : i + block], free[i : i + block])[0] for i in range(0, len(free), block)]), None
         block = self.counter.gradient_rows
         parts = [self._slope_block(owners[i : i + block], free[i : i + block], targets[i : i + block]) for i in range(0, len(free), block)]
-        return torch.cat([v for v, _ in parts]), torch.cat([g for _, g in parts])
+        return torch.cat([v for v, _, _ in parts]), torch.cat([g for _, _, g in parts])
 
     def guides(self, owners: Tensor, free: Tensor) -> tuple[Tensor, Tensor]:
         """s (rows,) of free features (rows, k), and the guides (rows, T): over all rivals, then over each; counts no query."""
         values, _, guides = self._guided_values(owners, free)
         return values, guides
 
-    def guide_slopes(self, b: int, free: Tensor, which: Tensor) -> Tensor:
-        """(rows, k) gradients of one guide each, ``which`` (rows,), at points (rows, k) of problem b; counts no query."""
+    def guide_slopes(self, b: int, free: Tensor, which: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """s (rows,), one guide each, ``which`` (rows,), and its gradients (rows, k) at points (rows, k) of problem b; counts no query."""
         targets = torch.where(which > 0, self._likely[b][which.clamp(max=self._likely.shape[1] - 1)], -1)
         block, owners = self.counter.gradient_rows, torch.full_like(which, b)
         parts = [self._slope_block(owners[i : i + block], free[i : i + block], targets[i : i + block]) for i in range(0, len(free), block)]
-        return torch.cat([slope for _, slope in parts])
+        values, guides, slopes = (torch.cat(part) for part in zip(*parts, strict=True))
+        return values, guides, slopes
 
     def _guided_values(self, owners: Tensor, free: Tensor) -> tuple[Tensor, None, Tensor]:
         """s (rows,), no gradient, and the guides (rows, T): over all rivals, then over each of the centre's likeliest; else s itself."""
@@ -476,17 +469,18 @@ class Search:
 
     def _guides(self, outputs: Tensor, owners: Tensor) -> Tensor | None:
         logits = self.network.convention.scores(outputs, Scale.LOGITS)
-        ranks = range(self._likely.shape[1])
-        targets = [self._likely[owners, rank] if rank else torch.full_like(owners, -1) for rank in ranks]
-        guides = [guide for target in targets if (guide := self.stack.guide(logits, owners, target)) is not None]
-        return torch.stack(guides, dim=1) if guides else None
+        targets = self._likely[owners]
+        targets[:, 0] = -1
+        guides: Tensor | None = self.stack.guide(logits, owners, targets)
+        return guides.unsqueeze(1) if guides is not None and guides.ndim == 1 else guides
 
-    def _slope_block(self, owners: Tensor, free: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    def _slope_block(self, owners: Tensor, free: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         with torch.enable_grad():
             inputs = self.space.assemble(owners, free).detach().requires_grad_()
             outputs, convention = self.counter.outputs(inputs), self.network.convention
             values = self.stack.values(convention.scores(outputs, self.stack.on), owners)
             guide = self.stack.guide(convention.scores(outputs, Scale.LOGITS), owners, targets) if self.has_guides else None
-            (slope,) = torch.autograd.grad((values if guide is None else guide).sum(), inputs)
+            guide = values if guide is None else guide
+            (slope,) = torch.autograd.grad(guide.sum(), inputs)
         flat = slope.reshape(len(owners), -1)
-        return values.detach(), torch.nan_to_num(flat if self.space.all_free else flat[:, self.space.free])
+        return values.detach(), guide.detach(), torch.nan_to_num(flat if self.space.all_free else flat[:, self.space.free])

@@ -45,8 +45,9 @@ class Property(ABC):
         """A stand-in for s that rises and falls with it but does not saturate, for gradients only.
 
         Where a softmax is nearly 0 or 1, float32 gradients of probabilities vanish; their log-odds keep a slope.
-        Takes logits (rows, labels), the parameters' rows, and targets (rows,): a label that the search would like
-        to see overtake, or -1 for any. None where s itself is the best guide.
+        Takes logits (rows, labels), the parameters' rows, and targets (rows,) or (rows, T): a label that the search would like
+        to see overtake, or -1 for any. Gives the targets' shape, or (rows,) where targets play no part. None where s itself is the
+        best guide.
         """
         del logits, parameters, targets
         return None

@@ -63,3 +63,10 @@ def test_sets_apply_all_their_moves() -> None:
     found = moves(np.array([0.0, 0.25, 1.0]))
     assert found.points(torch.tensor([[0, 3], [1, 3]])).tolist() == [[1.0, 0.25, 0.0], [0.0, 0.0, 0.0]]
     assert found.points(torch.empty((1, 0), dtype=torch.long)).tolist() == [[0.0, 0.25, 1.0]]
+
+
+def test_the_best_of_each_group_is_one_of_its_moves() -> None:
+    found = moves(np.array([0.0, 0.25, 1.0]))  # groups 0, 1, 1, 2
+    best, which = found.best_of_groups(torch.tensor([[-1.0, 0.0], [2.0, -3.0], [1.0, -2.0], [-5.0, 7.0]]), 4)
+    assert best.tolist() == [[-1, 0], [2, -2], [-5, 7], [-np.inf, -np.inf]]
+    assert which[:3].tolist() == [[0, 0], [1, 2], [3, 3]]

@@ -19,6 +19,9 @@ from netassay.numerics.norms import Norm
 FEW = 32
 """Up to this many free features polls alone find the way; beyond, ``GroupModels`` is the SEARCH step."""
 
+SOME = 8
+"""Fresh lanes wait until they are one in so many, so that they fill a batch."""
+
 FIRST_CYCLE = 5000.0
 """Points per arm of the first cycle of SEARCH and POLL with many features; each cycle is twice as long as the one before."""
 
@@ -141,8 +144,9 @@ class _Mads:
             if len(arms) <= rows:
                 return Proposal(arms, arms, self._design(arms, max(1, rows // len(arms))))
         fresh = self._fresh & alive
-        self._stage = _Stage.SAMPLE if bool(fresh.any()) else _Stage.ITERATE
-        lanes = self._lanes[fresh if self._stage is _Stage.SAMPLE else alive]
+        waiting, going = int(fresh.sum()), int(alive.sum())
+        self._stage = _Stage.SAMPLE if waiting and SOME * waiting >= going else _Stage.ITERATE
+        lanes = self._lanes[fresh if self._stage is _Stage.SAMPLE else alive & ~fresh]
         if len(lanes) > rows:  # memory is short: some of them, drawn anew each time
             drawn = torch.randperm(len(lanes), generator=self._task.generator, device=lanes.device)
             lanes = lanes[drawn[: max(1, rows)]].sort().values
@@ -200,11 +204,11 @@ class _Mads:
         draws = self._normal(len(begin), self._dimension)
         self._mirror[begin] = draws / draws.norm(dim=1, keepdim=True)
         mesh = (size * size * 2.0**-6).clamp_min(1e-9)
-        poll = self._poll_directions(lanes, min(2 * self._dimension, max(1, most - 4))) * size
-        poll = here + torch.round(poll / mesh) * mesh
+        poll = self._poll_directions(lanes, min(2 * self._dimension, max(1, most - 4)))
+        poll = poll.mul_(size / mesh).round_().mul_(mesh).add_(here)
         if self._options.constraint == "project" or self._arms.space.norm not in (Norm.L1, Norm.L2):
-            back = self._arms.pull(arms, poll, self._shares(arms, here))
-            poll = torch.where(self._random(len(lanes), 1, 1) < 0.5, back, self._arms.pull(arms, poll))
+            back = self._random(len(lanes), 1) < 0.5
+            poll = self._arms.pull(arms, poll, torch.where(back, self._shares(arms, here), 1.0))
         relative = 1 + size / here.norm(dim=2, keepdim=True).clamp_min(1e-9)
         step = self._step[lanes].unsqueeze(1)
         search = torch.cat([here + step, here + 2 * step, here * relative, here / relative], dim=1)
@@ -220,9 +224,8 @@ class _Mads:
         at = (self._cursor[lanes].unsqueeze(1) + torch.arange(block, device=lanes.device)) % (2 * self._dimension)
         axis, sign = at % self._dimension, torch.where(at < self._dimension, 1.0, -1.0).to(self._size.dtype)
         mirror = self._mirror[lanes]
-        columns = -2 * mirror.gather(1, axis).unsqueeze(2) * mirror.unsqueeze(1)
-        columns.scatter_add_(2, axis.unsqueeze(2), columns.new_ones(*axis.shape, 1))
-        return columns * sign.unsqueeze(2)
+        columns = (-2 * sign * mirror.gather(1, axis)).unsqueeze(2) * mirror.unsqueeze(1)
+        return columns.scatter_add_(2, axis.unsqueeze(2), sign.unsqueeze(2))
 
     def observe(self, outcome: Outcome) -> None:
         """Moves incumbents to the best point of their lane, adapts poll sizes, starts converged lanes again."""

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from netassay.falsifiers.search import Search
+from netassay.falsifiers.sparse.allowance import Allowance
 from netassay.falsifiers.sparse.moves import Moves
 
 SINGLES = 0.7
@@ -31,9 +32,6 @@ SOON = 0.1
 
 NUMBERS = 2_000_000
 """Most expected gains of one beam: no beam gets wider than that."""
-
-ENTRY, MEMORY_SHARE = 500, 8
-"""Bytes that a known set takes; what is known of all problems may take one part in that many of the budget's memory between two runs."""
 
 LOOKED = 3
 """Of so many times the children that are wanted, those that repeat a set are left out."""
@@ -66,51 +64,34 @@ class BeamSearch:
     moves: Moves = field(init=False)
     root: Beam | None = None
     width: int = WIDTH
-    left: int = 0
-    until: float = torch.inf
+    allowance: Allowance = field(init=False)
     known: dict[tuple[int, ...], Tensor] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.moves = Moves.of(self.search, self.b)
+        self.moves, self.allowance = Moves.of(self.search, self.b), Allowance(self.search, self.b)
 
     def run(self, queries: int, seconds: float | None = None) -> None:
         """Looks for nearer violations until the queries, the seconds or the widest beam are spent."""
-        self.left = min(queries, int(self.search.room[self.b]))
-        self.until = torch.inf if seconds is None else self.search.clock.elapsed + seconds
-        if not len(self.moves) or self.left < 1:
+        self.allowance.begin(queries, seconds)
+        if not len(self.moves) or self.allowance.left < 1:
             return
         if self.root is None:
             self.root = self._begun()
-        if not self._found(self.search.space.group_count):
+        if not self.allowance.found(self.search.space.group_count):
             self._add_up(self.root)
         widest = max(WIDTH, NUMBERS // self.root.gains.numel())
-        while self._going and self.width <= widest and (size := self._wanted) >= 1:
+        while self.allowance.going and self.width <= widest and (size := self.allowance.wanted) >= 1:
             if not self._descend(self.root, size):
                 self.width *= 2
-        if len(self.known) * len(self.search.problems) * ENTRY > self.search.budget.memory // MEMORY_SHARE:
+        if self.allowance.too_large(len(self.known)):
             self.known.clear()
-
-    @property
-    def _going(self) -> bool:
-        search = self.search
-        ended = search.stopped or search.interrupted() or search.clock.expired or bool(search.finished[self.b])
-        return self.left > 0 and not ended and search.clock.elapsed < self.until
-
-    @property
-    def _wanted(self) -> int:
-        """One change fewer than the nearest witness has; 0 where there is none."""
-        nearest = float(self.search.records.nearest[self.b])
-        return int(nearest) - 1 if nearest < torch.inf else 0
-
-    def _found(self, size: int) -> bool:
-        return float(self.search.records.nearest[self.b]) <= size
 
     def _begun(self) -> Beam:
         """The empty set, and the gains of single moves: measured, expected by the gradients, or 0 where neither was affordable."""
         (rivals,), count = self._evaluated([()]), len(self.moves)
         gains, order = rivals.new_zeros(count, len(rivals)), torch.randperm(count, generator=self.search.generator, device=rivals.device)
-        affordable = int(SINGLES * self.left)
-        if count > affordable and self.gradients and self.left > 4 * len(rivals):
+        affordable = int(SINGLES * self.allowance.left)
+        if count > affordable and self.gradients and self.allowance.left > 4 * len(rivals):
             gains = self._expected(self.moves.center.expand(len(rivals), -1), torch.arange(len(rivals))).T.contiguous()
             order = (gains / rivals.abs().clamp_min(1e-30)).amax(dim=1).argsort(descending=True)
             affordable //= 2
@@ -137,16 +118,16 @@ class BeamSearch:
         for left in reversed(range(size)):
             sets, parents, moves = self._children(beam, left)
             guides = self._evaluated(sets)
-            if self._found(size):
+            if self.allowance.found(size):
                 return True
-            if not self._going or not len(guides):
+            if not self.allowance.going or not len(guides):
                 return False
             beam = self._grown(beam, sets[: len(guides)], parents[: len(guides)], moves[: len(guides)], guides, left)
         return False
 
     def _children(self, beam: Beam, left: int) -> tuple[Sets, Tensor, Tensor]:
         """The most promising sets of one move more, their parents in the beam, and those moves; at the end only sets not known yet."""
-        wanted = max(BRANCHES, min(self.width * BRANCHES, self.left // (2 * (left + 1))))
+        wanted = max(BRANCHES, min(self.width * BRANCHES, self.allowance.left // (2 * (left + 1))))
         after = beam.guides.unsqueeze(1) - beam.gains
         score = (after - self._rest(beam, left) + SOON * after).amin(dim=2)
         for i, held in enumerate(beam.sets):
@@ -176,13 +157,9 @@ class BeamSearch:
         return top[:, :left].sum(dim=1, keepdim=True) - torch.where(among, own - after, 0.0)
 
     def _best_of_groups(self, gains: Tensor) -> tuple[Tensor, Tensor]:
-        """(g, T) the best gain of each group's moves (M, T), never negative, and (g, T) which move that is (any where it is 0)."""
-        shape = (self.search.space.group_count, gains.shape[1])
-        at = self.moves.group.unsqueeze(1).expand_as(gains)
-        best = gains.new_zeros(shape).scatter_reduce(0, at, gains, "amax")
-        which = torch.zeros(shape, dtype=torch.long, device=gains.device)
-        rank = torch.arange(len(gains), device=gains.device).unsqueeze(1).expand_as(gains)
-        return best, which.scatter_reduce(0, at, torch.where(gains >= best.gather(0, at), rank, 0), "amax")
+        """(g, T) the best gain of each group's moves (M, T), never negative, and (g, T) which move that is."""
+        best, which = self.moves.best_of_groups(gains, self.search.space.group_count)
+        return best.clamp_min(0), which
 
     def _grown(self, beam: Beam, sets: Sets, parents: Tensor, moves: Tensor, guides: Tensor, left: int) -> Beam:
         """The children that are kept; what was measured for their siblings is expected of their own children."""
@@ -192,7 +169,7 @@ class BeamSearch:
         score, rival = (guides - rest[parents]).min(dim=1)
         kept = score.argsort(stable=True)[: self.width]
         chosen, gains = [sets[i] for i in kept.tolist()], beam.gains[parents[kept]]
-        if self.gradients and len(kept) < self.left:
+        if self.gradients and len(kept) < self.allowance.left:
             rows, of = torch.arange(len(kept), device=kept.device), rival[kept]
             expected = self._expected(self.moves.points(torch.tensor(chosen, device=kept.device)), of)
             gains[rows, :, of] = (1 - TRUST) * gains[rows, :, of] + TRUST * expected
@@ -201,12 +178,12 @@ class BeamSearch:
     def _expected(self, points: Tensor, rivals: Tensor) -> Tensor:
         """(N, M) what every move would take off the guide of one rival each (N,) at points (N, k), by its gradient there."""
         which = rivals.to(points.device) + (1 if self.search.has_guides else 0)
-        self._spend(len(points))
-        return self.moves.gains(self.search.guide_slopes(self.b, points, which))
+        self.allowance.spend(len(points))
+        return self.moves.gains(self.search.guide_slopes(self.b, points, which)[2])
 
     def _evaluated(self, sets: Sets) -> Tensor:
         """Guides (n, T) of the first n sets: as many as the queries cover; violations are recorded, known sets are not asked again."""
-        fresh = [moves for moves in dict.fromkeys(sets) if moves not in self.known][: max(0, self.left)]
+        fresh = [moves for moves in dict.fromkeys(sets) if moves not in self.known][: max(0, self.allowance.left)]
         for size in sorted({len(moves) for moves in fresh}):
             self._evaluate([moves for moves in fresh if len(moves) == size])
         covered = next((i for i, moves in enumerate(sets) if moves not in self.known), len(sets))
@@ -216,15 +193,7 @@ class BeamSearch:
         rows = self.moves.points(torch.tensor(sets, dtype=torch.long, device=self.moves.center.device))
         at = torch.full((len(sets),), self.b, device=rows.device)
         values, guides = self.search.guides(at, rows)
-        self._spend(len(rows))
+        self.allowance.spend(len(rows))
         rivals = torch.nan_to_num(guides[:, 1:] if guides.shape[1] > 1 else guides, nan=torch.inf)
         self.known.update(zip(sets, rivals, strict=True))
-        if bool(self.search.violated(values).any()):
-            which = self.search.violated(values).nonzero().squeeze(1)
-            lengths = self.search.space.lengths((rows[which] - self.moves.center) / self.search.space.scale)
-            self.search.records.offer_violations(at[which], lengths, rows[which])
-        self.search.on_step(self.search)
-
-    def _spend(self, queries: int) -> None:
-        self.search.used[self.b] += queries
-        self.left -= queries
+        self.allowance.offer(rows, values)

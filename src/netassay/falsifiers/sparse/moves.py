@@ -63,6 +63,14 @@ class Moves:
         """(N, M) by how much each move lowers linear functions of these slopes (N, k)."""
         return -(slopes[:, self.features] * self.change).sum(dim=2)
 
+    def best_of_groups(self, gains: Tensor, groups: int) -> tuple[Tensor, Tensor]:
+        """(g, T) the highest of each group's gains (M, T), -inf for a group without a move, and (g, T) the move that has it."""
+        at = self.group.unsqueeze(1).expand_as(gains)
+        best = gains.new_full((groups, gains.shape[1]), -torch.inf).scatter_reduce(0, at, gains, "amax")
+        rank = torch.arange(len(gains), device=gains.device).unsqueeze(1).expand_as(gains)
+        which = torch.zeros(best.shape, dtype=torch.long, device=gains.device)
+        return best, which.scatter_reduce(0, at, torch.where(gains >= best.gather(0, at), rank, 0), "amax")
+
 
 def _members(search: Search) -> tuple[Tensor, Tensor]:
     """(g, c) the features of each group, and which of the places hold one that is not a repetition."""

@@ -23,6 +23,7 @@ from netassay.specs.robustness import Robustness
 from netassay.verifiers import deepgo
 from netassay.verifiers.base import Finding, Limits, Task
 from netassay.verifiers.deepgo import DeepGo
+from netassay.verifiers.probe import values
 from random_graphs import GraphOnly, random_graph
 
 
@@ -73,6 +74,28 @@ def test_a_planted_bug_shows(monkeypatch: pytest.MonkeyPatch) -> None:
         problem, exact = planar_problem(seed)
         wrong += Fraction(last(DeepGo(tolerance=0.01), task(problem)).lower) > exact
     assert wrong
+
+
+def test_constants_of_pieces_bound_the_differences_of_minima_and_no_more_than_those_of_the_box() -> None:
+    """Along the second coordinate, of s itself; along the first, of its least value over a grid of the second, no steeper than s."""
+    smaller, count = 0, 17
+    for seed in range(12):
+        problem, _ = planar_problem(seed)
+        search = deepgo._Search(task(problem), DeepGo(tolerance=0.01))
+        ends = [np.linspace(low, high, count) for low, high in zip(search._low, search._high, strict=True)]
+        grid = np.stack(np.meshgrid(*ends, indexing="ij"), axis=-1).reshape(-1, 2)
+        seen = values(search._claim, search._evaluator.outputs(grid.reshape(-1, *search._shape))).reshape(count, count)
+        for axis, along in ((0, seen.min(axis=1)[None]), (1, seen)):
+            prefixes = np.zeros((1, 0)) if axis == 0 else ends[0][:, None]
+            for begin in (0, 8, 12):
+                a, b = (np.full(len(prefixes), ends[axis][i]) for i in (begin, begin + 4))
+                whole = np.full(len(prefixes), search._constants[axis])
+                found = search._constants_between(prefixes, a, b, whole)
+                steepest = np.abs(np.diff(along[:, begin : begin + 5], axis=1)).max(axis=1) / (ends[axis][1] - ends[axis][0])
+                assert (found >= steepest * (1 - 1e-9)).all(), (seed, axis)
+                assert (found <= whole).all()
+                smaller += int((found < 0.9 * whole).sum())
+    assert smaller > 100
 
 
 def test_estimated_constants_prove_nothing() -> None:

@@ -19,11 +19,13 @@ from netassay.results.guarantee import Guarantee
 from netassay.specs.regions import Ball
 from netassay.verifiers import neurify
 from netassay.verifiers.base import Finding, Limits, Task
+from netassay.verifiers.bounding import linear_bounds
 from netassay.verifiers.claim import Claim, Part
 from netassay.verifiers.evaluation import Evaluator
 from netassay.verifiers.neurify import Neurify, Program
 from netassay.verifiers.probe import values
 from netassay.verifiers.propagation.interval import BoundedGraph
+from netassay.verifiers.propagation.zonotope import Zonotopes
 from netassay.verifiers.region import Regions
 from random_graphs import random_graph
 
@@ -82,6 +84,23 @@ def test_decisions_agree_with_points() -> None:
         split += found.subproblems > 2
     assert {True, False} == set(decided)
     assert split > 5
+
+
+def test_no_answer_is_looser_than_backward_linear_bounds() -> None:
+    """What is known when time is over, after the first subproblem, and after a few more."""
+    tighter = 0
+    for seed in range(30):
+        asked = claim(network(seed), seed)
+        task = Task(asked, Regions.of([UNIT_SQUARE]), Limits(Clock(60.0)))
+        cheap = float(linear_bounds(asked, task.region).min())
+        found = list(Neurify(refinements=3).verify(task))
+        assert all(f.lower >= cheap for f in found if not f.proved), seed
+        if not found[0].proved:
+            zonotopes = Zonotopes(BoundedGraph(asked.graph), task.region)
+            output = zonotopes.run()
+            rows = [zonotopes.through(neurify._rows(asked, i), [output]) for i in range(len(asked.parts))]
+            tighter += cheap > min(float(zonotopes.range_of(r)[0].max()) for r in rows)
+    assert tighter > 3, "the first zonotopes alone are looser on some of them"
 
 
 def test_both_solvers_agree() -> None:

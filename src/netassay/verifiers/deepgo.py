@@ -5,13 +5,14 @@ number has the Lipschitz constant of w in its coordinate, so that between two po
 ``(p + q - K (b - a)) / 2``, which is reached at one place: the next point to look at (Piyavskii, 1972; Shubert, 1972). Many coordinate
 searches run side by side, and all their new points are evaluated in one batch.
 
-The constants are proved by default (``slopes``), and each value at a point is a proved bound, so that the result is one. DeepGO itself
-estimates its constants from the slopes that it sees: that is fast, and no proof.
+The constants are proved by default (``slopes``), and each value at a point is a proved bound, so that the result is one. One constant for
+the whole box is that of its steepest corner; so each piece has its own, proved over the part of the box that it stands for, and never more
+than that of the piece it was cut from. DeepGO itself estimates its constants from the slopes that it sees: that is fast, and no proof.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -26,6 +27,7 @@ from netassay.verifiers.probe import values
 from netassay.verifiers.propagation.interval import BoundedGraph, Range, bounded_graph
 from netassay.verifiers.propagation.linear import LinearBounds
 from netassay.verifiers.propagation.root import with_rows
+from netassay.verifiers.propagation.symbolic import SymbolicIntervals
 from netassay.verifiers.region import Positions, Regions
 from netassay.verifiers.rounding import UNIT, Array, down, up
 from netassay.verifiers.slopes import SlopeMatrices
@@ -33,8 +35,8 @@ from netassay.verifiers.slopes import SlopeMatrices
 MOST_INPUTS = 6
 """Most inputs that may move: each multiplies the points by those of one search."""
 
-POINTS, SEARCHES = 1 << 15, 512
-"""Most points evaluated, and most searches along a coordinate followed, side by side."""
+POINTS, SEARCHES, BOXES = 1 << 15, 512, 1 << 10
+"""Most points evaluated, searches along a coordinate followed, and boxes given a constant, side by side."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,7 @@ class DeepGo:
     seed: int = 0
 
     def verify(self, task: Task) -> Iterator[Finding]:
-        """Findings after every search, each four times as close as the one before."""
+        """Findings after every search, each closer than the one before."""
         return _Search(task, self).run()
 
 
@@ -63,6 +65,7 @@ class _Segments:
     Args:
         owner: (S,) which search each belongs to.
         a, b, p, q, low: (S,).
+        constant: (S,) a Lipschitz constant of the function between the ends.
     """
 
     owner: Positions
@@ -70,6 +73,7 @@ class _Segments:
     b: Array
     p: Array
     q: Array
+    constant: Array
     low: Array = field(default_factory=lambda: np.zeros(0))
 
     def __len__(self) -> int:
@@ -81,11 +85,11 @@ class _Segments:
     def join(self, other: _Segments) -> _Segments:
         return _Segments(*(np.concatenate([getattr(self, name), getattr(other, name)]) for name in self.__slots__))
 
-    def bounded(self, constant: float) -> _Segments:
-        """With ``low`` from the Lipschitz constant."""
+    def bounded(self) -> _Segments:
+        """With ``low`` from the Lipschitz constants."""
         width = up(self.b - self.a)
-        found = 0.5 * (self.p + self.q) - 0.5 * up(constant * width)
-        self.low = down(found - 4 * UNIT * (np.abs(self.p) + np.abs(self.q) + constant * width))
+        found = 0.5 * (self.p + self.q) - 0.5 * up(self.constant * width)
+        self.low = down(found - 4 * UNIT * (np.abs(self.p) + np.abs(self.q) + self.constant * width))
         return self
 
     @property
@@ -93,10 +97,10 @@ class _Segments:
         """(S,) segments with hardly a float between their ends."""
         return np.asarray(self.b - self.a <= 64 * UNIT * (np.abs(self.a) + np.abs(self.b)))
 
-    def valleys(self, constant: float) -> Array:
+    def valleys(self) -> Array:
         """Where the bound is reached, but not too near to an end."""
         with np.errstate(all="ignore"):
-            at = 0.5 * self.a + 0.5 * self.b + 0.5 * (self.p - self.q) / constant
+            at = 0.5 * self.a + 0.5 * self.b + 0.5 * (self.p - self.q) / self.constant
         margin = 0.05 * (self.b - self.a)
         middle = 0.5 * self.a + 0.5 * self.b
         return np.clip(np.where(np.isfinite(at), at, middle), self.a + margin, self.b - margin)
@@ -125,10 +129,35 @@ class _Search:
     def _proved(self) -> Array:
         """(moving,) proved Lipschitz constants of s over the region, coordinate by coordinate: the largest of all rows'."""
         bounds = LinearBounds(self._bounded, self._task.region).run()
-        ranges: list[Range] = [bounds.range(v) for v in range(self._bounded.output + 1)]
+        return np.asarray(self._steepest([bounds.range(v) for v in range(self._bounded.output + 1)])[0])
+
+    def _ranges(self, regions: Regions) -> list[Range]:
+        """Of all values over small boxes: symbolic intervals are about as tight there as backward bounds, at a fraction of the cost."""
+        symbolic = SymbolicIntervals(self._bounded, regions)
+        symbolic.run()
+        return symbolic.ranges
+
+    def _steepest(self, ranges: Sequence[Range]) -> Array:
+        """(B, moving) the same over each of the regions that the ranges of all values belong to."""
         low, high = SlopeMatrices(self._bounded, ranges, ranges).of_output()
-        size = np.maximum(np.abs(low), np.abs(high))[0].reshape(self._bounded.graph.output_size, -1)
-        return np.asarray(size.max(axis=0)[self._moving])
+        size = np.maximum(np.abs(low), np.abs(high)).reshape(len(low), self._bounded.graph.output_size, -1)
+        return np.asarray(size.max(axis=1)[:, self._moving])
+
+    def _constants_between(self, prefixes: Array, a: Array, b: Array, known: Array) -> Array:
+        """(N,) constants along the coordinate after prefixes (N, k), between a and b (N,), wherever the coordinates after it lie.
+
+        Where constants are estimated, ``known`` (N,), those of larger pieces.
+        """
+        if self._options.estimated is not None:
+            return known
+        axis, count = prefixes.shape[1], len(prefixes)
+        low, high = np.tile(self._low, (count, 1)), np.tile(self._high, (count, 1))
+        low[:, self._moving[:axis]] = high[:, self._moving[:axis]] = prefixes
+        low[:, self._moving[axis]], high[:, self._moving[axis]] = a, b
+        shape = (-1, *self._shape)
+        blocks = [slice(i, i + BOXES) for i in range(0, count, BOXES)]
+        found = [self._steepest(self._ranges(Regions(low[i].reshape(shape), high[i].reshape(shape))))[:, axis] for i in blocks]
+        return np.asarray(np.fmin(known, np.concatenate(found)))
 
     def _estimated(self, factor: float) -> Array:
         """(moving,) the largest sampled partial derivatives of any row, times the factor."""
@@ -157,12 +186,19 @@ class _Search:
             return
         lower = -np.inf
         while True:
-            tolerance /= 4
+            tolerance = self._closer(tolerance)
             lower = max(lower, float(self._searched(everything, tolerance)[0]))
             reason = "" if self._done(lower) else self._given_up(tolerance)
             yield self._finding(lower, reason)
             if reason or self._done(lower):
                 return
+
+    def _closer(self, tolerance: float) -> float:
+        """The next search's tolerance: each begins anew, so that steps are long, but the last one's no longer than it takes."""
+        wanted = self._options.tolerance
+        if wanted is None:
+            return tolerance / 4
+        return max(tolerance / 16, wanted / 2) if tolerance > wanted / 2 else tolerance / 4
 
     def _finding(self, lower: float, reason: str) -> Finding:
         broken = self._options.tolerance is None and not self._claim.holds(self._least)
@@ -201,8 +237,7 @@ class _Search:
     def _searched(self, prefixes: Array, tolerance: float) -> Array:
         """The same by searches along the next coordinate, side by side; the next but one is followed twice as closely."""
         count = len(prefixes)
-        constant = float(self._constants[prefixes.shape[1]])
-        segments = self._first(prefixes, constant, tolerance)
+        segments = self._first(prefixes, tolerance)
         found, top = np.full(count, np.inf), np.full(count, np.inf)
         while len(segments):
             low = _least(segments.low, segments.owner, count)
@@ -216,23 +251,26 @@ class _Search:
             near = segments.low <= middle[segments.owner]
             chosen = np.flatnonzero((near | (segments.low == low[segments.owner])) & ~segments.narrow)
             if len(chosen):
-                segments = self._cut(segments, chosen, prefixes, constant, tolerance)
+                segments = self._cut(segments, chosen, prefixes, tolerance)
         return found
 
-    def _first(self, prefixes: Array, constant: float, tolerance: float) -> _Segments:
+    def _first(self, prefixes: Array, tolerance: float) -> _Segments:
         """One segment per search, from one end of the coordinate to the other."""
         axis, count = self._moving[prefixes.shape[1]], len(prefixes)
         a, b = np.full(count, self._low[axis]), np.full(count, self._high[axis])
         p, q = (self._minima(np.column_stack([prefixes, end]), tolerance / 2) for end in (a, b))
-        return _Segments(np.arange(count), a, b, p, q).bounded(constant)
+        constant = self._constants_between(prefixes, a, b, np.full(count, self._constants[prefixes.shape[1]]))
+        return _Segments(np.arange(count), a, b, p, q, constant).bounded()
 
-    def _cut(self, segments: _Segments, chosen: Positions, prefixes: Array, constant: float, tolerance: float) -> _Segments:
+    def _cut(self, segments: _Segments, chosen: Positions, prefixes: Array, tolerance: float) -> _Segments:
         """The segments with the chosen ones cut at the places where their bounds are reached."""
         old = segments.take(chosen)
-        at = old.valleys(constant)
+        at = old.valleys()
         known = self._minima(np.column_stack([prefixes[old.owner], at]), tolerance / 2)
-        left = _Segments(old.owner, old.a, at, old.p, known).bounded(constant)
-        halves = left.join(_Segments(old.owner, at, old.b, known, old.q).bounded(constant))
+        left = _Segments(old.owner, old.a, at, old.p, known, old.constant)
+        halves = left.join(_Segments(old.owner, at, old.b, known, old.q, old.constant))
+        halves.constant = self._constants_between(prefixes[halves.owner], halves.a, halves.b, halves.constant)
+        halves.bounded()
         halves.low = np.maximum(halves.low, np.tile(old.low, 2))
         return segments.take(np.setdiff1d(np.arange(len(segments)), chosen)).join(halves)
 

@@ -3,7 +3,8 @@
 Every value is an affine form of the inputs and of the errors of relaxed ReLUs (both lines of a relaxation have the same slope, and its
 error is a symbol). Where the bound of a part does not suffice, the relaxed neuron whose error matters most to the output is split by its
 sign, depth first; each sign is a linear constraint on the symbols. A linear program over the constraints either shows that nothing is
-left, or gives a point, which is evaluated.
+left, or gives a point, which is evaluated. Where the first zonotopes do not decide, backward linear bounds are taken once beside them:
+no answer is looser than theirs.
 
 A solver is never taken at its word: a subproblem is closed by the multipliers that the solver found, with which the combined form is
 minimised again, rounding included (Neumaier and Shcherbina, 2004). So whatever holds is PROVED.
@@ -23,10 +24,12 @@ from netassay.models import operators as op
 from netassay.models.nonlinear import Relu
 from netassay.verifiers.affine import AffineMap, absolute
 from netassay.verifiers.base import Finding, Task
+from netassay.verifiers.bounding import rows_of_parts
 from netassay.verifiers.claim import Claim
 from netassay.verifiers.evaluation import Evaluator
 from netassay.verifiers.probe import least
-from netassay.verifiers.propagation.interval import BoundedGraph, Range, bounded_graph
+from netassay.verifiers.propagation.interval import BoundedGraph, Range, bounded_graph, intersect
+from netassay.verifiers.propagation.linear import LinearBounds
 from netassay.verifiers.propagation.noise import padded
 from netassay.verifiers.propagation.zonotope import Zonotope, Zonotopes
 from netassay.verifiers.rounding import UNDERFLOW, Array, down, gamma
@@ -181,15 +184,20 @@ class _Search:
             self._refine(self._waiting.pop())
 
     def _begin(self) -> None:
-        """Bounds all parts at once; those that do not hold wait, the first on top."""
+        """Bounds all parts at once, by backward linear bounds too where zonotopes do not suffice; the rest waits, the first on top."""
         zonotopes = self._zonotopes({})
         output = zonotopes.run()
-        for i in reversed(range(len(self._claim.parts))):
-            lower = float(zonotopes.range_of(zonotopes.through(self._rows[i], [output]))[0].max())
-            if self._claim.holds(lower):
-                self._settled = min(self._settled, lower)
+        lower = np.array([float(zonotopes.range_of(zonotopes.through(rows, [output]))[0].max()) for rows in self._rows])
+        known = self._read(zonotopes)
+        if not all(self._claim.holds(float(bound)) for bound in lower):
+            linear = LinearBounds(self._bounded, self._task.region)
+            lower = np.fmax(lower, rows_of_parts(self._claim, linear)[:, 0])
+            known = {value: intersect(found, linear.range(value)) for value, found in known.items()}
+        for i in reversed(range(len(lower))):
+            if self._claim.holds(float(lower[i])):
+                self._settled = min(self._settled, float(lower[i]))
             else:
-                self._waiting.append(_Subproblem(i, lower, known=self._read(zonotopes)))
+                self._waiting.append(_Subproblem(i, float(lower[i]), known=known))
         self._see((self._task.region.lower + self._task.region.upper)[0] / 2)
         self._subproblems += 1
 

@@ -107,7 +107,7 @@ def shifted(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def first_of_pool(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pooling keeps what it had instead of the larger one."""
-    monkeypatch.setattr(window_forms, "_larger", lambda one, ends, other, others: other)
+    monkeypatch.setattr(window_forms, "larger", lambda one, other, at, after: other)
 
 
 @pytest.mark.parametrize("plant", [no_rest, shifted, first_of_pool])
@@ -176,8 +176,6 @@ def test_refuses_what_is_no_chain_over_an_image() -> None:
 def test_nan_weights_prove_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     problem = asked(chain(0, True), 0, "feature")
     forms = WindowForms(claim_of(problem), problem.ball.geometry)
-    monkeypatch.setattr(
-        window_forms, "_read", lambda values, reads: np.full((*values.shape[:2], *reads.shape[1:], values.shape[3]), np.nan)
-    )
+    monkeypatch.setattr(window_forms, "read", lambda values, reads: np.full((*values.shape[:2], *reads.shape[1:], values.shape[3]), np.nan))
     drops, _ = forms.drops(np.array([0]), forms.low[forms.groups[0]][None], forms.high[forms.groups[0]][None])
     assert (drops.most == np.inf).all()

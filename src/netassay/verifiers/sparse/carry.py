@@ -31,6 +31,32 @@ def carry(
         at, after: The number that it reads, and its result, at the centre, and how far off these may be.
         form: Constant, remainder and size of the change of what it reads. The caller multiplies the slopes, which may round once.
     """
+    if isinstance(operator, Relu):
+        return _relu(operator, span, at, after, form)
+    return _carried(operator, span, at, after, form)
+
+
+def _relu(
+    operator: Relu, span: tuple[Array, Array], at: tuple[Array, Array], after: tuple[Array, Array], form: tuple[Array, Array, Array]
+) -> Carried:
+    """A ReLU hands on what is never negative and swallows what is never positive: a line is for the others only."""
+    (low, high), (middle, spread), (result, result_spread), (constant, rest, size) = span, at, after, form
+    on, off = low >= 0, high <= 0
+    moved = np.where(on, constant + middle, 0.0) - result
+    loose = np.where(on, rest + spread, 0.0) + result_spread
+    most = np.where(on, size + np.abs(middle), 0.0) + np.abs(result)
+    found = Carried(on.astype(np.float64), moved, (loose + 4 * gamma(8) * most) * (1 + 16 * UNIT) + UNDERFLOW)
+    left = np.nonzero(~(on | off))  # NaN among them
+    pairs = [tuple(np.broadcast_to(x, low.shape)[left] for x in each) for each in (span, at, after, form)]
+    other = _carried(operator, *pairs)  # type: ignore[arg-type]
+    for mine, part in ((found.slope, other.slope), (found.constant, other.constant), (found.rest, other.rest)):
+        mine[left] = part
+    return found
+
+
+def _carried(
+    operator: Elementwise, span: tuple[Array, Array], at: tuple[Array, Array], after: tuple[Array, Array], form: tuple[Array, Array, Array]
+) -> Carried:
     (low, high), (middle, spread), (result, result_spread), (constant, rest, size) = span, at, after, form
     steered = high / np.maximum(high - low, 1e-300) if isinstance(operator, Relu | LeakyRelu) else None
     found = lines(operator, low, high) if steered is None else lines(operator, low, high, steered)

@@ -7,13 +7,12 @@ For chains of convolutions, max pooling, elementwise operators and dense layers 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import prod
 
 import numpy as np
 
 from netassay.errors import CapabilityError
-from netassay.models.nonlinear import Elementwise, MaxPool, Relu
+from netassay.models.nonlinear import Elementwise, MaxPool
 from netassay.models.operators import AddConstant, Convolution, Dense, DivConstant, Reshape
 from netassay.specs.ball_geometry import Geometry
 from netassay.verifiers.affine import AffineMap
@@ -24,20 +23,11 @@ from netassay.verifiers.rounding import LARGEST, UNDERFLOW, UNIT, Array, down, g
 from netassay.verifiers.sparse.carry import carry
 from netassay.verifiers.sparse.local_forms import Drops, Spans
 from netassay.verifiers.sparse.reach import SCALING, tail
+from netassay.verifiers.sparse.window_arithmetic import Forms, Gap, formed, gaps, larger, middled, product, ranged, read
 from netassay.verifiers.sparse.windows import Sliding, Window, slid
 
-NUMBERS = 1 << 19
+NUMBERS = 1 << 20
 """Numbers that the entries read by one convolution may take: so many pixels are bounded together."""
-
-
-@dataclass(slots=True, eq=False)
-class _Forms:
-    """Of B windows: slopes of K features and the constant (K + 1, B, P, c), remainders (B, P, c), and what no change exceeds (B, P, c)."""
-
-    lines: Array
-    rest: Array
-    size: Array
-    window: Window | None
 
 
 class WindowForms:
@@ -71,6 +61,8 @@ class WindowForms:
         (self._last,) = found.coefficients
         self._rows, self._errors = found.coefficients[self._last], found.errors[self._last]
         self._factors = [self._checked(position) for position in range(self._last)]
+        self._middles = [middled(low, high) for low, high in self._at]
+        self._gaps = {position: self._checked_gaps(position) for position in range(self._last)}
         self._together = max(1, NUMBERS // self._numbers())
 
     def _checked(self, position: int) -> Array | None:
@@ -88,6 +80,11 @@ class WindowForms:
         if not (flat or dense or convolution or pool or isinstance(operator, Elementwise)):
             raise CapabilityError(f"windows are not followed through {operator.name} from {before} to {after}")
         return None
+
+    def _checked_gaps(self, position: int) -> list[Gap]:
+        """Those of a maximum at the centre; none of another layer."""
+        operator, shape = self._bounded.graph.nodes[position].operator, self._bounded.graph.shapes[position + 1]
+        return gaps(self._at[position], operator, (shape[1], shape[2])) if isinstance(operator, MaxPool) else []
 
     def _numbers(self) -> int:
         """At most what one cell takes, in numbers."""
@@ -161,7 +158,7 @@ class _Pass:
                 form = self._bent(form, operator, position)
         return self._drops(form)
 
-    def _input(self) -> _Forms:
+    def _input(self) -> Forms:
         channels, rows, columns = self._forms._claim.graph.input_shape
         count, width = self._features.shape
         middle = self._low / 2 + self._high / 2
@@ -173,28 +170,29 @@ class _Pass:
             lines[width, cells, 0, at[:, k]] = middle[:, k]
         place = self._features[:, 0] % (rows * columns)
         window = Window(np.stack([place // columns, place % columns], axis=1), (1, 1), (rows, columns))
-        return _formed(lines, np.zeros(lines.shape[1:]), window)
+        return formed(lines, np.zeros(lines.shape[1:]), window)
 
-    def _scaled(self, form: _Forms, factors: Array) -> _Forms:
+    def _scaled(self, form: Forms, factors: Array) -> Forms:
         scale = self._gathered(factors, form.window)
         rest = (np.abs(scale) * (form.rest + 4 * gamma(4) * form.size)) * (1 + 8 * UNIT) + UNDERFLOW
-        return _formed(form.lines * scale, rest, form.window)
+        return formed(form.lines * scale, rest, form.window)
 
-    def _convolved(self, form: _Forms, operator: Convolution, shape: tuple[int, ...]) -> _Forms:
+    def _convolved(self, form: Forms, operator: Convolution, shape: tuple[int, ...]) -> Forms:
         assert form.window is not None
         window, reads = slid(form.window, _sliding(operator), (shape[1], shape[2]))
         weight = np.asarray(operator.weight, dtype=np.float64).transpose(2, 3, 1, 0).reshape(-1, shape[0])
-        lines, rest, size = (_read(x, reads) for x in (form.lines, form.rest[None], form.size[None]))
-        lines, rest, size = (x.reshape(*x.shape[:3], -1) for x in (lines, rest, size))
-        return self._multiplied(weight, _Forms(lines, rest[0], size[0], window))
+        lines, rest = (read(x, reads).reshape(len(x), *reads.shape[:2], -1) for x in (form.lines, form.rest[None]))
+        return self._multiplied(weight, Forms(lines, rest[0], form.size, window))
 
     @staticmethod
-    def _multiplied(weight: Array, form: _Forms) -> _Forms:
-        terms, lines, rest, size, window = len(weight) + 2, form.lines, form.rest, form.size, form.window
-        loose = (rest + 2 * gamma(terms) * size) @ np.abs(weight)
-        return _formed(lines @ weight, loose * (1 + 4 * gamma(terms)) + UNDERFLOW, window)
+    def _multiplied(weight: Array, form: Forms) -> Forms:
+        """Lines and remainders (..., inputs) times (inputs, outputs); of the sizes only each cell's largest counts, for rounding."""
+        terms, sizes = len(weight) + 2, np.abs(weight)
+        largest = form.size.max(axis=(1, 2), keepdims=True) * sizes.sum(axis=0).max(initial=0.0)
+        loose = product(form.rest, sizes) + 2 * gamma(terms) * largest
+        return formed(product(form.lines, weight), loose * (1 + 4 * gamma(terms)) + UNDERFLOW, form.window)
 
-    def _flat(self, form: _Forms, shape: tuple[int, ...]) -> _Forms:
+    def _flat(self, form: Forms, shape: tuple[int, ...]) -> Forms:
         """The whole map, flattened as (c, h, w)."""
         if form.window is None:
             return form
@@ -205,7 +203,7 @@ class _Pass:
             whole[:, np.arange(count)[:, None], places] = values
             return whole.swapaxes(2, 3).reshape(len(values), count, 1, -1)
 
-        return _Forms(spread(form.lines), spread(form.rest[None])[0], spread(form.size[None])[0], None)
+        return Forms(spread(form.lines), spread(form.rest[None])[0], spread(form.size[None])[0], None)
 
     def _gathered(self, values: Array, window: Window | None) -> Array:
         """(B, P, c) what the whole map holds in each window; (1, 1, n) if the form is flat."""
@@ -222,16 +220,16 @@ class _Pass:
         return np.asarray(found.reshape(len(found), -1, len(rows)))
 
     def _center(self, value: int, window: Window | None) -> tuple[Array, Array]:
-        low, high = (self._gathered(side, window) for side in self._forms._at[value])
-        return _middle(low, high)
+        middle, spread = (self._gathered(side, window) for side in self._forms._middles[value])
+        return middle, spread
 
-    def _bent(self, form: _Forms, operator: Elementwise, position: int) -> _Forms:
+    def _bent(self, form: Forms, operator: Elementwise, position: int) -> Forms:
         at, after = self._center(position, form.window), self._center(position + 1, form.window)
-        low, high = _range(form)
+        low, high = ranged(form)
         self._note(position, form.window, low, high)
         ends = down(low + down(at[0] - at[1])), up(high + up(at[0] + at[1]))
         carried = carry(operator, ends, at, after, (form.lines[-1], form.rest, form.size))
-        return _formed(np.concatenate([carried.slope * form.lines[:-1], carried.constant[None]]), carried.rest, form.window)
+        return formed(np.concatenate([carried.slope * form.lines[:-1], carried.constant[None]]), carried.rest, form.window)
 
     def _note(self, value: int, window: Window | None, low: Array, high: Array) -> None:
         for cell, spans in enumerate(self.spans):
@@ -242,29 +240,18 @@ class _Pass:
                 units = (window.places[cell][:, None] + area * np.arange(low.shape[2])).reshape(-1)
             spans[value] = (units, low[cell].reshape(-1), high[cell].reshape(-1))
 
-    def _pooled(self, form: _Forms, operator: MaxPool, position: int, shape: tuple[int, ...]) -> _Forms:
+    def _pooled(self, form: Forms, operator: MaxPool, position: int, shape: tuple[int, ...]) -> Forms:
         assert form.window is not None
         window, reads = slid(form.window, _sliding(operator), (shape[1], shape[2]))
-        lines, rest, size = _read(form.lines, reads), _read(form.rest[None], reads)[0], _read(form.size[None], reads)[0]
-        sides = [self._entries(side, operator, window) for side in self._forms._at[position]]
-        best = _Forms(lines[..., 0, :], rest[..., 0, :], size[..., 0, :], window)
-        low, high = sides[0][..., 0, :], sides[1][..., 0, :]
-        for k in range(1, reads.shape[2]):
-            other = _Forms(lines[..., k, :], rest[..., k, :], size[..., k, :], window)
-            best = _larger(other, (sides[0][..., k, :], sides[1][..., k, :]), best, (low, high))
-            low, high = np.maximum(low, sides[0][..., k, :]), np.maximum(high, sides[1][..., k, :])
+        lines, rest, size = read(form.lines, reads), read(form.rest[None], reads)[0], read(form.size[None], reads)[0]
+        best = Forms(lines[..., 0, :], rest[..., 0, :], size[..., 0, :], window)
+        for k, gap in enumerate(self._forms._gaps[position], start=1):
+            other = Forms(lines[..., k, :], rest[..., k, :], size[..., k, :], window)
+            before, after = ([self._gathered(side, window) for side in each] for each in (gap.before, gap.after))
+            best = larger(other, best, (before[0], before[1]), (after[0], after[1]))
         return best
 
-    @staticmethod
-    def _entries(values: Array, operator: MaxPool, window: Window) -> Array:
-        """(B, P, k, c) what the windows' results are the largest of, at the centre."""
-        (rows, columns), stride, dilation = operator.kernel, operator.strides, operator.dilations
-        row, column = window.places // window.shape[1] * stride[0], window.places % window.shape[1] * stride[1]
-        at_row = row[:, :, None, None] + dilation[0] * np.arange(rows)[:, None]
-        at_column = column[:, :, None, None] + dilation[1] * np.arange(columns)
-        return np.asarray(values.transpose(1, 2, 0)[at_row, at_column]).reshape(*row.shape, rows * columns, -1)
-
-    def _drops(self, form: _Forms) -> Drops:
+    def _drops(self, form: Forms) -> Drops:
         rows, errors = (self._combined(side, form.window) for side in (self._forms._rows, self._forms._errors))
         count = len(form.rest)
 
@@ -294,42 +281,3 @@ def hull(spans: Sequence[Spans]) -> Spans:
 def _sliding(operator: Convolution | MaxPool) -> Sliding:
     kernel = operator.weight.shape[2:] if isinstance(operator, Convolution) else operator.kernel
     return Sliding(kernel, operator.strides, operator.begins, operator.dilations)
-
-
-def _formed(lines: Array, rest: Array, window: Window | None) -> _Forms:
-    return _Forms(lines, rest, np.abs(lines).sum(axis=0) + rest, window)
-
-
-def _middle(low: Array, high: Array) -> tuple[Array, Array]:
-    middle = low / 2 + high / 2
-    return middle, up(np.maximum(high - middle, middle - low))
-
-
-def _read(values: Array, reads: Positions) -> Array:
-    """(F, B, P, k, c) of values (F, B, P', c), zero where the position is P'."""
-    count, before = values.shape[1:3]
-    padded = np.concatenate([values, np.zeros((len(values), count, 1, values.shape[3]))], axis=2)
-    at = reads + (np.arange(count) * (before + 1))[:, None, None]
-    return np.asarray(padded.reshape(len(values), -1, values.shape[3])[:, at])
-
-
-def _range(form: _Forms) -> tuple[Array, Array]:
-    """Least and greatest change over each cell, rounded outwards."""
-    moved = np.abs(form.lines[:-1]).sum(axis=0)
-    slack = form.rest + 2 * gamma(len(form.lines) + 8) * form.size
-    return down(form.lines[-1] - moved - slack), up(form.lines[-1] + moved + slack)
-
-
-def _larger(one: _Forms, ends: tuple[Array, Array], other: _Forms, other_ends: tuple[Array, Array]) -> _Forms:
-    """The change of max(a, b) = b + relu(a - b), from those of a and b and what holds of both at the centre."""
-    gap = _Forms(one.lines - other.lines, one.rest + other.rest, one.size + other.size, one.window)
-    before = down(ends[0] - other_ends[1]), up(ends[1] - other_ends[0])
-    at, after = _middle(*before), _middle(np.maximum(before[0], 0.0), np.maximum(before[1], 0.0))
-    low, high = _range(gap)
-    span = down(low + down(at[0] - at[1])), up(high + up(at[0] + at[1]))
-    carried = carry(Relu(), span, at, after, (gap.lines[-1], np.zeros_like(gap.rest), gap.size))
-    slope = carried.slope
-    lines = np.concatenate([other.lines[:-1] + slope * gap.lines[:-1], (other.lines[-1] + carried.constant)[None]])
-    rest = np.abs(1 - slope) * other.rest + slope * one.rest + carried.rest
-    rest = (rest + 16 * UNIT * (gap.size + np.abs(carried.constant))) * (1 + 16 * UNIT) + UNDERFLOW
-    return _formed(lines, rest, one.window)

@@ -8,7 +8,7 @@ import signal
 import sys
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -35,6 +35,8 @@ from netassay.specs.risks import parse_risk
 from netassay.store import Presentation
 from netassay.store import schema as tables
 from netassay.store import writer as writing
+from netassay.store.certificates import Written
+from netassay.store.packing import Packed
 from netassay.store.writer import Heading, Writer, open_writer
 
 INPUTS = 8
@@ -131,6 +133,19 @@ def inline(asking: Asked | None = None) -> Inline:
     return Inline(runner(asking))
 
 
+def certified(job: Any) -> list[Packed]:
+    """The results of a job, each with a certificate of its own."""
+    found = []
+    for packed in runner()(job):
+        written = Written(content=f"certificate {job.key} {packed.position}".encode(), seconds=0.5)
+        found.append(
+            packed
+            if packed.document is None
+            else replace(packed, certificate=written, files={**packed.files, str(written.file): written.content})
+        )
+    return found
+
+
 def drive(url: str, *, executor: Executor | None = None, asking: Asked | None = None, ahead: int = 2) -> Ended:
     """The whole campaign on a store."""
     jobs = plan(subject(), asking or asked())
@@ -147,7 +162,7 @@ def contents(url: str) -> dict[str, list[Any]]:
 def _rows(writer: Writer) -> dict[str, list[Any]]:
     found: dict[str, list[Any]] = {}
     with writer.database.reading() as connection:
-        for table in (tables.campaigns, tables.jobs, tables.results):
+        for table in (tables.campaigns, tables.jobs, tables.results, tables.certificates):
             rows = connection.execute(select(table).order_by(*table.primary_key.columns)).all()
             found[table.name] = [_timeless(dict(row._mapping)) for row in rows]
         finished = connection.scalars(select(tables.attempts.c.job).where(tables.attempts.c.status == "finished"))
@@ -185,7 +200,7 @@ planning.MOST_INPUTS = 4
 
 
 def main() -> None:
-    """Drives the campaign of ``URL`` until ``row|file`` number ``COUNT`` is written."""
-    url, what, count = sys.argv[1:]
+    """Drives the campaign of ``URL`` until ``row|file`` number ``COUNT`` is written; with ``certified``, answers have certificates."""
+    url, what, count, *kind = sys.argv[1:]
     _kill_at(*{"row": (writing, "_attempted"), "file": (witness_files.os, "fsync")}[what], int(count))
-    drive(url)
+    drive(url, executor=Inline(certified) if kind else None)

@@ -160,4 +160,5 @@ def test_every_option_that_decides_an_answer_is_part_of_its_key() -> None:
     assert {f.name for f in fields(VerifyOptions)} == {"method", "order", "timeout", "seconds", "queries", "memory", "seed", "float32"}
     assert {f.name for f in fields(RegionOptions)} == {"scale", "mask", "granularity", "one_hot", "group"}
     asked = {"questions", "risks", "norms", "radii", "method", "budget", "seed", "prover", "order", "float32", "targets", "starts"}
+    asked |= {"certificates"}
     assert {f.name for f in fields(Asked)} == asked

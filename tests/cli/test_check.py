@@ -112,12 +112,15 @@ def test_a_certificate_needs_a_model_that_the_checker_reads(run: Run, points: st
 
 
 @pytest.mark.parametrize("of", ["specification", "inputs"])
-def test_a_claim_about_float32_has_no_certificate(run: Run, specs: Path, classifier: str, points: str, of: str) -> None:
+def test_a_claim_about_float32_is_proved_as_such(run: Run, specs: Path, classifier: str, points: str, of: str) -> None:
     asked = (specs / "safe.vnnlib",) if of == "specification" else (points, "--radius", 0.1)
+    about = asked[:1] if of == "specification" else ()
     done = run("verify", classifier, *asked, "--float32", "--certificate", "a.cert", "--timeout", 20)
-    assert done.code == 2
-    assert "--certificate does not go with --float32" in done.err
-    assert not Path("a.cert").exists()
+    assert "certificate: a.cert" in done.err, done.err
+    told = run("check", "a.cert", classifier, *about)
+    assert told.out.startswith("ACCEPTED")
+    assert "as float32 evaluates it" in told.out
+    assert run("check", "a.cert", classifier, *about, "--json").json["float32"] is True
 
 
 def test_checking_loads_neither_torch_nor_any_verifier(run: Run, specs: Path, classifier: str) -> None:

@@ -38,6 +38,14 @@ def test_bounds_never_loosen_from_one_t_to_the_next() -> None:
     assert (first.queries > 0).all()
 
 
+def test_a_sample_of_subspaces_is_scaled_to_all() -> None:
+    network, images, _ = rightly_decided("digits-cnn", 1)
+    sample = fig3._sample(balls(network, images)[0], 3, 40, 0)
+    assert sample.total == 64 * 63 * 62 // 6
+    assert 40 * 8 <= sample.points <= 40 * 27 + 3 * 64
+    assert fig3.Sample(1000, 10, 27, 36.0).whole() == pytest.approx(1)
+
+
 def test_attacks_are_compared_on_one_network() -> None:
     plan = fig4.Plan({"digits-cnn": 300}, 2, 1, (fig4.PAPER_ATTACK, "auto"))
     result = fig4.measure(Setting(Size.QUICK, say=lambda _: None), plan)

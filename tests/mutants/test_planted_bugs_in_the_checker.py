@@ -90,8 +90,15 @@ def empty_unless_proved(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def weights_of_either_sign(monkeypatch: pytest.MonkeyPatch) -> None:
-    own = combining._weights
-    monkeypatch.setattr(combining, "_weights", lambda *args: own(*args) - 0.5)
+    own = combining.combined
+
+    def mixed(a, low, high, forms, weights):  # type: ignore[no-untyped-def]
+        moved_down = weights - 0.5
+        owner, rows, offset = forms
+        signs = a.array(np.sign(moved_down))
+        return own(a, low, high, (owner, rows * signs[:, None], offset * signs), np.abs(moved_down))
+
+    monkeypatch.setattr(boxes, "combined", mixed)
 
 
 def exact_sums(monkeypatch: pytest.MonkeyPatch) -> None:

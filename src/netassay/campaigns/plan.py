@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from netassay.assessment.ask import together
+from netassay.assessment.certifying import Certificates
 from netassay.assessment.stopping import Target
 from netassay.campaigns.source import tool
 from netassay.campaigns.subject import Array, Subject, digest
@@ -41,6 +42,7 @@ class Asked:
         order: Of rival labels, where verdicts are asked for; float32: what they have to hold for; see ``verify``.
         targets: By question, see ``ask``.
         starts: Points to begin with, by the index of the input.
+        certificates: Of which answers certificates are kept.
     """
 
     questions: tuple[Question, ...]
@@ -55,6 +57,7 @@ class Asked:
     float32: bool = False
     targets: Mapping[Question, Target] = field(default_factory=dict)
     starts: Mapping[int, Array] = field(default_factory=dict)
+    certificates: Certificates = Certificates.NONE
 
 
 @dataclass(frozen=True)
@@ -115,7 +118,7 @@ def _split(subject: Subject, asked: Asked, question: Question, risk: RiskTemplat
 def _key(common: tuple[str, ...], subject: Subject, asked: Asked, job: Job, behaviour: str) -> str:
     indices = subject.indices[job.start : job.stop].tolist()
     parts = (
-        "netassay-job-1",
+        "netassay-job-2",
         common,
         behaviour,
         str(job.question),
@@ -127,6 +130,7 @@ def _key(common: tuple[str, ...], subject: Subject, asked: Asked, job: Job, beha
         repr(job.budget),
         repr(asked.targets.get(job.question)),
         digest([asked.starts.get(index) for index in indices]),
+        str(asked.certificates),
     )
     return hashlib.sha256(repr(parts).encode()).hexdigest()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from netassay.assessment.assess import assess, problems
+from netassay.assessment.certifying import Certificates, certificates, proved
 from netassay.assessment.verify import verify
 from netassay.campaigns.plan import Asked, Job
 from netassay.campaigns.source import tool
@@ -17,6 +20,8 @@ from netassay.campaigns.subject import Array, Loader, Subject
 from netassay.checking.replay import Replayer, classify
 from netassay.errors import InconsistentClaimsError, ModelError, NotFiniteError, PropertyError
 from netassay.results.answer import Answer, Question
+from netassay.specs.problem import Problem
+from netassay.store.certificates import Written
 from netassay.store.packing import Packed, pack
 
 
@@ -62,13 +67,16 @@ class Runner:
             self.prepare()
             return self(job)
         reasons: dict[int, str] = {}
-        answers = {answer.index: answer for answer in self._answers(self.subject, job, reasons)}
+        begun = time.monotonic()
+        given = self._answers(self.subject, job, reasons)
+        answers = {answer.index: answer for answer in given}
+        certified = dict(zip(answers, self._certificates(self.subject, job, given, time.monotonic() - begun), strict=True))
         replayer = Replayer(self.subject.network)
         found: list[Packed] = []
         for position, index in enumerate(self.subject.indices[job.start : job.stop].tolist()):
             answer = answers.get(index)
             if answer is not None:
-                found.append(pack(_whole(answer), position, _outputs(replayer, answer)))
+                found.append(pack(_whole(answer), position, _outputs(replayer, answer), certified[index]))
             elif index in reasons:
                 found.append(Packed(position=position, index=index, question=str(job.question), left_out=reasons[index]))
             else:
@@ -111,19 +119,35 @@ class Runner:
         self, subject: Subject, job: Job, labels: NDArray[np.int64] | None, indices: list[int], reasons: dict[int, str]
     ) -> list[Answer]:
         asked = self.asked
-        batch = problems(
+        batch = self._problems(subject, job, labels, indices, reasons)
+        how: dict[str, Any] = {"method": asked.method, "seed": asked.seed, "order": asked.order, "float32": asked.float32}
+        return [answer for problem in batch for answer in verify([problem], budget=job.budget, **how)]
+
+    def _problems(
+        self, subject: Subject, job: Job, labels: NDArray[np.int64] | None, indices: list[int], reasons: dict[int, str]
+    ) -> list[Problem]:
+        return problems(
             subject.network,
             subject.inputs[job.start : job.stop],
             labels,
             risk=job.risk,
             norm=job.norm,
-            radius=asked.radii.get(job.norm),
+            radius=self.asked.radii.get(job.norm),
             indices=indices,
             skipped=reasons.__setitem__,
             **subject.region,
         )
-        how: dict[str, Any] = {"method": asked.method, "seed": asked.seed, "order": asked.order, "float32": asked.float32}
-        return [answer for problem in batch for answer in verify([problem], budget=job.budget, **how)]
+
+    def _certificates(self, subject: Subject, job: Job, answers: Sequence[Answer], spent: float) -> list[Written | None]:
+        """For each answer its certificate, or why there is none; None where nothing is proved, or none is wanted."""
+        policy = self.asked.certificates
+        if policy is Certificates.NONE or not answers:
+            return [None] * len(answers)
+        labels = None if subject.labels is None else subject.labels[job.start : job.stop]
+        asked = {p.index: p for p in self._problems(subject, job, labels, subject.indices[job.start : job.stop].tolist(), {})}
+        held = [proved(asked[answer.index], answer) for answer in answers]
+        found = certificates(held, policy.seconds(spent, job.budget.seconds))
+        return [None if c is None else Written(content=c.content, reason=c.reason, seconds=c.seconds) for c in found]
 
 
 def _whole(answer: Answer) -> Answer:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -10,6 +11,7 @@ import typer
 from netassay.cli import parsing, thresholds
 from netassay.cli.campaign_options import CampaignOptions
 from netassay.cli.campaigning import Source, campaign
+from netassay.cli.certifying import CertificatesOption, stored
 from netassay.cli.delivery import deliver
 from netassay.cli.exit_codes import ExitCode
 from netassay.cli.inputs import Inputs, load_inputs
@@ -79,6 +81,7 @@ def assess(
     index: IndexOption = None,
     limit: LimitOption = None,
     fail_under: FailUnderOption = None,
+    certificates: CertificatesOption = None,
 ) -> ExitCode:
     """Every question about a data set: each input, risk and norm. --norm, --risk and --question may be repeated.
 
@@ -93,6 +96,8 @@ def assess(
     radii, goals = parsing.radii(radius, norms), parsing.targets(target, questions)
     checked(search_options, output)
     campaign_options.check()
+    if certificates is not None and not campaign_options.wanted:
+        raise UsageError("--certificates goes with --store, where they are kept; give one")
     thresholds.checked(fail_under)
     inputs = load_inputs(model, data, model_options, limit=limit, index=index)
     region, notes = region_arguments(region_options, inputs.network), list(inputs.notes)
@@ -112,6 +117,7 @@ def assess(
     )
     if not campaign_options.wanted:
         return _delivered(_together(inputs, region, asked, output, notes), inputs, notes, output, fail_under, region)
+    asked = replace(asked, certificates=stored(certificates, model, inputs.network))
     source = Source(model, data, model_options, region_options, limit, index)
     kept = campaign(source, inputs.saying(dict.fromkeys(notes)), region, asked, campaign_options, output, title=TITLE)
     kept_in = campaign_options.url(output.out)

@@ -1,154 +1,220 @@
-"""``--certificate FILE``: after a proof, the certificate that ``netassay check`` proves it again from."""
+"""``--certificate`` and ``--certificates``: after a proof, the file that ``netassay check`` proves it again from."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from netassay._version import __version__
-from netassay.errors import CapabilityError, UnsupportedOperatorError, UsageError
+from netassay.cli.options import OutputOptions
+from netassay.errors import CapabilityError, NetassayError, UsageError
 
 if TYPE_CHECKING:
-    from netassay.checking.certificates.statement import Statement
+    from netassay.assessment.certifying import Certificates
+    from netassay.models.network import Network
     from netassay.results.answer import Answer, VerifyAnswer
     from netassay.specs.problem import Problem
     from netassay.specs.vnnlib import Specification
 
-TOOL = f"netassay {__version__}"
+NAME = "certificate.cert"
+"""Of the file in ``--out``."""
 
-PATIENCE = 60.0
-"""Seconds for a certificate where the question had no time limit."""
+NOTHING = "nothing is proved that it could be about"
 
-CertificateOption = Annotated[
+CertificatesOption = Annotated[
     str | None,
     typer.Option(
-        "--certificate",
-        metavar="FILE",
-        help="Write what is proved into FILE, for 'netassay check'; it is proved once more for that, in as much time again.",
+        "--certificates",
+        metavar="none|cheap|all",
+        help="Certificates in the store, for 'netassay check': of all proved answers, of none, or where they take at most a fifth of "
+        "the answers' time (default: cheap, for a .onnx model).",
+        rich_help_panel="Campaign",
         show_default=False,
     ),
 ]
 
 
-def certify_verdicts(
-    path: str, problems: Sequence[Problem], answers: Sequence[VerifyAnswer], specification: Specification | None, seconds: float | None
-) -> None:
-    """Writes the certificate of what holds: of a specification as a whole, or of the inputs that are proved safe."""
-    from netassay.assessment.rounding import representable_problem
-    from netassay.results.answer import Verdict
-    from netassay.results.guarantee import Guarantee
+@dataclass(frozen=True)
+class CertificateOptions:
+    """Of what certificates are written, and where."""
 
-    held = [
-        representable_problem(problem)
-        for problem, answer in zip(problems, answers, strict=False)
-        if answer.verdict is Verdict.HOLDS and answer.bracket.lower is not None and answer.bracket.lower.guarantee is Guarantee.PROVED
-    ]
-    if not held or (specification is not None and len(held) < len(problems)):
-        _say(path, "nothing is proved that it could be about" if not held else "not every case of the specification is proved")
-        return
-    if specification is None:
-        from netassay.verifiers.certificates.claims import statement_of
+    certificate: Annotated[
+        str | None,
+        typer.Option(
+            "--certificate",
+            metavar="FILE",
+            help="Write what is proved into FILE, for 'netassay check'; it is proved once more for that, in as much time again.",
+            rich_help_panel="Certificates",
+            show_default=False,
+        ),
+    ] = None
+    certificates: Annotated[
+        str | None,
+        typer.Option(
+            "--certificates",
+            metavar="none|cheap|all",
+            help=f"Write {NAME} into --out, or one for each answer into the store: of all that is proved, of nothing, or where that "
+            "takes at most a fifth of the answers' time (default: cheap, for a .onnx model, where --out or a store is named).",
+            rich_help_panel="Certificates",
+            show_default=False,
+        ),
+    ] = None
 
-        _write(path, held, lambda: statement_of(held), "; ".join(_words(p) for p in held[:3]), seconds, spelled_out=True)
-        return
-    from netassay.checking.certificates.specification import of_specification
+    def wanted(self, model: str, output: OutputOptions) -> Wanted:
+        """What a command without a store is to write.
 
-    graph = held[0].network.graph
-    if graph is not None:
-        words = f"the network satisfies the specification {held[0].asked}"
-        _write(path, held, lambda: of_specification(graph, specification), words, seconds, spelled_out=False)
+        Raises:
+            UsageError: For what cannot be meant, or checked.
+        """
+        from netassay.assessment.certifying import Certificates
 
+        policy = _policy(self.certificates, "--certificate" if self.certificate is not None else "--certificates", model)
+        if self.certificate is None:
+            default = Certificates.CHEAP if output.out != OutputOptions.out and _checkable(model) else Certificates.NONE
+            return Wanted(policy or default, Path(output.out) / NAME, model, told=policy is not None, own=True)
+        policy = policy or _policy("all", "--certificate", model) or Certificates.ALL
+        if not Path(self.certificate).absolute().parent.is_dir():
+            raise UsageError(f"--certificate {self.certificate}: its folder does not exist; make it first")
+        return Wanted(policy, Path(self.certificate), model, told=True, own=False)
 
-def certify_radii(path: str, problems: Sequence[Problem], answers: Sequence[Answer], seconds: float | None) -> None:
-    """Writes the certificate of the proved lower sides of radii: the property holds in the balls of that radius."""
-    from dataclasses import replace
-
-    from netassay.assessment.rounding import representable_problem
-    from netassay.results.answer import RadiusAnswer
-    from netassay.results.guarantee import Guarantee
-    from netassay.verifiers.certificates.claims import statement_of
-
-    held = []
-    for problem, answer in zip(problems, answers, strict=False):
-        lower = answer.bracket.lower if isinstance(answer, RadiusAnswer) else None
-        if lower is not None and lower.guarantee is Guarantee.PROVED and lower.value > 0:
-            rounded = representable_problem(problem)
-            held.append(replace(rounded, region=rounded.ball.with_radius(lower.value)))
-    if not held:
-        _say(path, "no radius above 0 is proved")
-        return
-    _write(path, held, lambda: statement_of(held), "; ".join(_words(p) for p in held[:3]), seconds, spelled_out=True)
-
-
-def certify_ranges(path: str, problems: Sequence[Problem], answers: Sequence[Answer], seconds: float | None) -> None:
-    """Writes the certificate of the proved ends of ranges, a billionth wider, since the checker's rounding differs from the verifiers'."""
-    from netassay.assessment.rounding import representable_problem
-    from netassay.results.answer import ReachAnswer
-    from netassay.results.guarantee import Guarantee
-    from netassay.verifiers.certificates.claims import range_statement
-
-    held, ends = [], []
-    for problem, answer in zip(problems, answers, strict=False):
-        sides = (answer.minimum.lower, answer.maximum.upper) if isinstance(answer, ReachAnswer) else ()
-        low, high = [s.value if s is not None and s.guarantee is Guarantee.PROVED else None for s in sides] or (None, None)
-        if low is not None or high is not None:
-            held.append(representable_problem(problem))
-            ends.append((None if low is None else low - _slack(low), None if high is None else high + _slack(high)))
-    if not held:
-        _say(path, "no end of a range is proved")
-        return
-    words = "; ".join(f"{p.property.describe().text} lies in [{low}, {high}]" for p, (low, high) in list(zip(held, ends, strict=True))[:3])
-    _write(path, held, lambda: range_statement(held, ends), words, seconds, spelled_out=True)
+    def stored(self, model: str, network: Network) -> Certificates:
+        """Of which answers of a campaign certificates are kept; raises UsageError as ``wanted`` does."""
+        if self.certificate is not None:
+            raise UsageError("--certificate FILE does not go with --store; --certificates all keeps one for each answer in the store")
+        return stored(self.certificates, model, network)
 
 
-def _slack(end: float) -> float:
-    return 1e-9 * max(1.0, abs(end))
+@dataclass(frozen=True)
+class Wanted:
+    """What is to be written.
 
+    Args:
+        policy: Of which answers.
+        path: The file.
+        model: The model's file.
+        told: Whether the user asked for it, and hears why there is none.
+        own: Whether the file belongs to the answers in ``--out``: none of an earlier run is left beside those of this one.
+    """
 
-def checked_path(path: str | None, model: str, *, float32: bool = False) -> None:
-    """Refuses what no certificate can be checked for, before anything is computed: claims about float32 arithmetic are among that."""
-    from pathlib import Path
+    policy: Certificates
+    path: Path
+    model: str
+    told: bool
+    own: bool
 
-    if path is None:
-        return
-    if float32:
-        raise UsageError(
-            "--certificate does not go with --float32: a certificate is about the network in real arithmetic; leave one of them out"
-        )
-    if not model.lower().endswith(".onnx"):
-        raise UsageError(f"--certificate needs a .onnx model, which 'netassay check' can read; got {model!r}")
-    if not Path(path).absolute().parent.is_dir():
-        raise UsageError(f"--certificate {path}: its folder does not exist; make it first")
+    def certify(self, problems: Sequence[Problem], answers: Sequence[Answer], spent: float, limit: float | None) -> None:
+        """Writes the certificate of what is proved around inputs, or over a box: a case for each answer.
 
+        Args:
+            problems, answers: What was asked, and what came of it.
+            spent: Seconds that the answers took.
+            limit: Seconds that they might take; None for no limit.
+        """
+        from netassay.assessment.certifying import Certificates, certificates, joined, proved
 
-def _write(
-    path: str, problems: Sequence[Problem], make: Callable[[], Statement], words: str, seconds: float | None, *, spelled_out: bool
-) -> None:
-    from netassay.numerics.budget import Clock
-    from netassay.verifiers.certificates.produce import write_certificate
-
-    clock, graph = Clock(seconds or PATIENCE), problems[0].network.graph
-    try:
-        statement, regions = make(), [p.region for p in problems]
-        if graph is None:
+        if self.policy is Certificates.NONE:
             return
-        made = write_certificate(path, graph, statement, words, TOOL, regions=regions, spelled_out=spelled_out, over=lambda: clock.expired)
-    except (CapabilityError, UnsupportedOperatorError) as error:
-        _say(path, str(error))
-        return
-    if made.complete:
-        print(f"certificate: {path} ({made.size} bytes)", file=sys.stderr)
-    else:
-        _say(path, f"it was not found in time ({made.reason})")
+        held = [one for p, a in zip(problems, answers, strict=False) if (one := proved(p, a)) is not None]
+        if not self.told and any(answer.provenance.interrupted for answer in answers):
+            held.clear()
+        if not held or (reason := _other_network(self.model, problems[0].network)):
+            self._none(NOTHING if not held else reason)
+            return
+        tried = [one for one in certificates(held, self.policy.seconds(spent, limit)) if one is not None]
+        made, reasons = [one for one in tried if not one.reason], "; ".join(dict.fromkeys(one.reason for one in tried if one.reason))
+        if not made:
+            self._none(reasons)
+            return
+        size = joined(made, self.path)
+        self._say(f"certificate: {self.path} ({size} bytes), of {len(made)} of {len(tried)} proved answers", reasons)
+
+    def certify_specification(
+        self, problems: Sequence[Problem], answers: Sequence[VerifyAnswer], specification: Specification, spent: float, limit: float | None
+    ) -> None:
+        """Writes the certificate of a specification as a whole: of all its cases, or none.
+
+        Args:
+            problems, answers: Its cases.
+            specification: What the checker reads the claim from.
+            spent: Seconds that the answers took.
+            limit: Seconds that they might take; None for no limit.
+        """
+        from netassay.assessment.certifying import TOOL, Certificates, proved
+        from netassay.checking.certificates.specification import of_specification
+        from netassay.numerics.budget import Clock
+        from netassay.verifiers.certificates.produce import write_certificate
+
+        if self.policy is Certificates.NONE:
+            return
+        held = [one for p, a in zip(problems, answers, strict=False) if (one := proved(p, a)) is not None]
+        if len(held) < len(problems):
+            self._none("not every case of the specification is proved" if held else NOTHING)
+            return
+        graph, clock = problems[0].network.graph, Clock(self.policy.seconds(spent, limit))
+        words, regions = f"the network satisfies the specification {problems[0].asked}", [one.problem.region for one in held]
+        try:
+            if graph is None:
+                raise CapabilityError("the network is a black box")
+            claim = replace(of_specification(graph, specification), float32=any(one.float32 for one in held))
+            made = write_certificate(self.path, graph, claim, words, TOOL, regions=regions, spelled_out=False, over=lambda: clock.expired)
+        except NetassayError as error:
+            self._none(str(error))
+            return
+        if made.complete:
+            self._say(f"certificate: {self.path} ({made.size} bytes)")
+        else:
+            self._none(f"it was not found in time ({made.reason})")
+
+    def _none(self, why: str) -> None:
+        if self.own:
+            self.path.unlink(missing_ok=True)
+        if self.told:
+            print(f"no certificate is written into {self.path}: {why}", file=sys.stderr)
+
+    def _say(self, text: str, reasons: str = "") -> None:
+        print(text + (f"; {reasons}" if reasons and self.told else ""), file=sys.stderr)
 
 
-def _words(problem: Problem) -> str:
-    where = "" if problem.index is None else f"input {problem.index}: "
-    return f"{where}{problem.property.describe().text}"
+def stored(asked: str | None, model: str, network: Network) -> Certificates:
+    """Of which answers of a campaign certificates are kept, as ``--certificates`` says it.
+
+    Raises:
+        UsageError: If certificates are asked for that could not be checked.
+    """
+    from netassay.assessment.certifying import Certificates
+
+    policy = _policy(asked, "--certificates", model)
+    if policy is Certificates.NONE or (policy is None and not _checkable(model)):
+        return Certificates.NONE
+    reason = _other_network(model, network)
+    if reason and policy is not None:
+        raise UsageError(f"--certificates {policy}: {reason}; leave it out")
+    return Certificates.NONE if reason else policy or Certificates.CHEAP
 
 
-def _say(path: str, why: str) -> None:
-    print(f"no certificate is written into {path}: {why}", file=sys.stderr)
+def _policy(asked: str | None, option: str, model: str) -> Certificates | None:
+    """The policy that was typed, if one was; refuses what no certificate can be checked for, before anything is computed."""
+    from netassay.assessment.certifying import Certificates
+    from netassay.cli import parsing
+
+    found = None if asked is None else parsing.choice(asked, Certificates, "--certificates")
+    if found in (None, Certificates.NONE) or _checkable(model):
+        return found
+    raise UsageError(f"{option} needs a .onnx model, which 'netassay check' can read; got {model!r}")
+
+
+def _checkable(model: str) -> bool:
+    return model.lower().endswith(".onnx")
+
+
+def _other_network(model: str, network: Network) -> str:
+    """Why a certificate of this network could not be checked against the model's file; empty where it can."""
+    from netassay.cli.check import graphs_of
+
+    if network.graph is not None and network.graph.sha256 in {graph.sha256 for graph in graphs_of(model)}:
+        return ""
+    return f"only the network of {model} itself can be checked, and another was asked about (--mean, --std and --outputs may change it)"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
+
 from netassay.cli import parsing, thresholds
-from netassay.cli.certifying import CertificateOption, certify_radii, checked_path
+from netassay.cli.certifying import CertificateOptions
 from netassay.cli.delivery import deliver
 from netassay.cli.exit_codes import ExitCode
 from netassay.cli.inputs import load_inputs
@@ -32,6 +34,7 @@ def radius(
     model_options: ModelOptions,
     region_options: RegionOptions,
     search_options: SearchOptions,
+    certificate_options: CertificateOptions,
     output: OutputOptions,
     norm: NormOption = "linf",
     risk: RiskOption = "robustness",
@@ -40,7 +43,6 @@ def radius(
     index: IndexOption = None,
     limit: LimitOption = None,
     fail_under: FailUnderOption = None,
-    certificate: CertificateOption = None,
 ) -> ExitCode:
     """How far can an input change before the network errs? The nearest violation found bounds it from above.
 
@@ -56,7 +58,7 @@ def radius(
     goal = parsing.target(target, Question.RADIUS)
     checked(search_options, output)
     thresholds.checked(fail_under)
-    checked_path(certificate, model)
+    wanted = certificate_options.wanted(model, output)
     inputs = load_inputs(model, data, model_options, limit=limit, index=index)
     network, found = inputs.network, inputs.data
     region, notes = region_arguments(region_options, network), list(inputs.notes)
@@ -70,7 +72,9 @@ def radius(
         indices=found.indices.tolist(),
         **region,
     )
+    begun = time.monotonic()
     answers = search(Question.RADIUS, batch, search_options, output, notes, target=goal)
+    spent = time.monotonic() - begun
     code = deliver(
         answers,
         inputs.saying(notes),
@@ -80,6 +84,5 @@ def radius(
         fail_under=fail_under,
         scale=region["scale"],
     )
-    if certificate is not None:
-        certify_radii(certificate, batch, answers, search_options.seconds)
+    wanted.certify(batch, answers, spent, search_options.seconds)
     return code

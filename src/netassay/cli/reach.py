@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from netassay.cli import parsing
-from netassay.cli.certifying import CertificateOption, certify_ranges, checked_path
+from netassay.cli.certifying import CertificateOptions
 from netassay.cli.delivery import deliver
 from netassay.cli.exit_codes import ExitCode
 from netassay.cli.inputs import Inputs, load_inputs, load_model, without_data
@@ -67,6 +68,7 @@ def reach(
     model_options: ModelOptions,
     region_options: RegionOptions,
     search_options: SearchOptions,
+    certificate_options: CertificateOptions,
     out: OutputOptions,
     data: DataOptional = None,
     lower: LowerOption = None,
@@ -79,7 +81,6 @@ def reach(
     target: RangeTargetOption = None,
     index: IndexOption = None,
     limit: LimitOption = None,
-    certificate: CertificateOption = None,
 ) -> ExitCode:
     """Which values can an output take? The least and the greatest value found bound the range from inside.
 
@@ -90,7 +91,7 @@ def reach(
     _check_form(data, lower, upper, output, risk)
     goal = parsing.target(target, Question.REACH)
     checked(search_options, out)
-    checked_path(certificate, model)
+    wanted = certificate_options.wanted(model, out)
     stall = None if tolerance is None else parsing.positive(tolerance, "--tolerance")
     if data is None:
         inputs, batch = _over_box(model, model_options, str(lower), str(upper), output)
@@ -98,11 +99,12 @@ def reach(
         loaded = load_inputs(model, data, model_options, limit=limit, index=index)
         inputs, batch = _over_balls(loaded, region_options, norm, radius, output, risk)
     notes = list(inputs.notes)
+    begun = time.monotonic()
     answers = search(Question.REACH, batch, search_options, out, notes, tolerance=stall, target=goal)
+    spent = time.monotonic() - begun
     scale = getattr(batch[0].region, "scale", None)
     code = deliver(answers, inputs.saying(notes), out, single=len(batch) == 1, title="Reachable range", scale=scale)
-    if certificate is not None:
-        certify_ranges(certificate, batch, answers, search_options.seconds)
+    wanted.certify(batch, answers, spent, search_options.seconds)
     return code
 
 

@@ -19,8 +19,8 @@ from netassay.cli.stored import (
     QuietOption,
     SeedOption,
     StoreArgument,
-    answers_of,
     campaign_of,
+    certified_of,
     decided,
     opened,
     settle,
@@ -60,9 +60,18 @@ def report(
     tracker = None if mlflow is None else Tracker(mlflow)
     with opened(store) as source:
         chosen = campaign_of(source, campaign, store, quiet=quiet)
-        answers = answers_of(source, chosen, store)
+        answers, certificates = certified_of(source, chosen, store)
         decisions = decided(demanded, answers, chosen)
-        settings = Settings(pages, tuple(inputs or ()), seed, confidence, decisions, source.outputs(chosen.id))
+        settings = Settings(
+            pages,
+            tuple(inputs or ()),
+            seed,
+            confidence,
+            decisions,
+            source.outputs(chosen.id),
+            certificates=certificates,
+            read=source.file,
+        )
         page = write_campaign(answers, chosen, folder, settings)
     run = "" if tracker is None else tracker.log(chosen, answers, page.parent)
     if json:

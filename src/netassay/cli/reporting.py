@@ -25,14 +25,16 @@ def report(
     answers: Sequence[Answer], inputs: Inputs, folder: str, *, title: str, command: str, scale: NDArray[np.float64] | None = None
 ) -> Path:
     """Writes the report into ``folder``; gives the path of its page."""
+    from netassay.cli.saliency_maps import saliency_maps
     from netassay.reports.html import write_report
 
     network, data = inputs.network, inputs.data
+    layout = picture_layout(network.input_shape, data.source_shape)
     return write_report(
         answers,
         folder,
         title=title,
-        image_layout=picture_layout(network.input_shape, data.source_shape),
+        image_layout=layout,
         feature_names=data.feature_names or None,
         label_names=data.label_names or None,
         model_info=facts(network),
@@ -42,6 +44,7 @@ def report(
         output_meaning=str(network.convention.meaning),
         decision=str(network.convention.decision),
         outputs_before=_outputs(inputs),
+        saliency={} if layout is None else saliency_maps(network, answers, layout),
     )
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from netassay.results.answer import Answer
     from netassay.results.demands import Decision
     from netassay.store import Campaign
+    from netassay.store.certificates import Kept
     from netassay.store.store import Store
 
 StoreArgument = Annotated[
@@ -72,6 +73,12 @@ def answers_of(store: Store, campaign: Campaign, reference: str) -> list[Answer]
     if not answers:
         raise DataError(f"campaign {campaign.id} of {reference} has no answer yet; run its command again: {campaign.command}")
     return answers
+
+
+def certified_of(store: Store, campaign: Campaign, reference: str) -> tuple[list[Answer], list[Kept | None]]:
+    """The same, with what the store says of the certificate of each."""
+    pairs = list(store.certified(campaign.id))
+    return ([answer for answer, _ in pairs] or answers_of(store, campaign, reference)), [kept for _, kept in pairs]
 
 
 def missing(campaign: Campaign) -> int:

@@ -13,7 +13,7 @@ import typer
 
 from netassay.cli import parsing
 from netassay.cli.campaign_options import CampaignOptions
-from netassay.cli.certifying import CertificateOption, certify_verdicts, checked_path
+from netassay.cli.certifying import CertificateOptions, Wanted
 from netassay.cli.competition import Verified, compete, verified, write_witness
 from netassay.cli.delivery import deliver
 from netassay.cli.exit_codes import ExitCode
@@ -73,7 +73,6 @@ class SpecificationOptions:
             rich_help_panel="Specifications",
         ),
     ] = False
-    certificate: CertificateOption = None
     network: Annotated[
         list[str] | None,
         typer.Option(
@@ -133,6 +132,7 @@ class Asked:
     model_options: ModelOptions
     options: VerifyOptions
     specified: SpecificationOptions
+    certificates: CertificateOptions
     output: OutputOptions
     started: float
     campaign: CampaignOptions
@@ -143,6 +143,7 @@ def verify(
     region_options: RegionOptions,
     options: VerifyOptions,
     specified: SpecificationOptions,
+    certificates: CertificateOptions,
     campaign_options: CampaignOptions,
     output: OutputOptions,
     model: ModelArgument = None,
@@ -161,17 +162,17 @@ def verify(
     around = Around(norm, radius, risk, index, limit, region_options)
     if specified.instances is not None:
         named = [word for word, value in (("MODEL", model), ("SPEC", spec)) if value is not None]
-        return _list(named, Asked("", "", around, model_options, options, specified, output, started, campaign_options))
+        return _list(named, Asked("", "", around, model_options, options, specified, certificates, output, started, campaign_options))
     if specified.json_lines is not None:
         raise UsageError("--json-lines is for --instances; --json prints one answer")
     model, spec = _named(model, spec, specified)
-    asked = Asked(model, spec, around, model_options, options, specified, output, started, campaign_options)
+    asked = Asked(model, spec, around, model_options, options, specified, certificates, output, started, campaign_options)
     if not is_specification(spec):
         return _around_inputs(asked)
     if campaign_options.wanted:
         raise UsageError("--store, --engine, --workers, --address and --job-seconds are for MODEL DATA; a specification is one question")
     if (specified.network or specified.vnncomp) and not output.json:
-        if specified.certificate is not None:
+        if certificates != CertificateOptions():
             raise UsageError("--certificate does not go with --vnncomp and --network, which print the competition's word and nothing else")
         return _competition(asked)
     return _specification(asked)
@@ -206,7 +207,7 @@ def _around_inputs(asked: Asked) -> ExitCode:
         raise UsageError("say how far inputs may change: --radius R (in --norm P)")
     norm, template = Norm.of(around.norm or "linf"), parse_risk(around.risk or "robustness")
     size = parsing.positive(around.radius, "--radius")
-    _checked(asked)
+    wanted = _checked(asked)
     inputs = load_inputs(asked.model, asked.spec, asked.model_options, limit=around.limit, index=around.index)
     region, data = region_arguments(around.region, inputs.network), inputs.data
     if asked.campaign.wanted:
@@ -222,14 +223,16 @@ def _around_inputs(asked: Asked) -> ExitCode:
         skipped=lambda i, why: left_out.append(f"input {i} is left out: {why}"),
         **region,
     )
+    begun = time.monotonic()
     with progress(quiet=output.quiet or output.json) as callback:
         answers = ask_each(batch, asked.options, callback)
+    spent = time.monotonic() - begun
     told = inputs.saying([*inputs.notes, *left_out])
     code = deliver(
         answers, told, output, single=len(data) == 1, title="Verification", scale=region["scale"], asked=len(batch) + len(left_out)
     )
-    if asked.specified.certificate is not None:
-        certify_verdicts(asked.specified.certificate, batch, answers, None, asked.options.limit)
+    limit = asked.options.limit
+    wanted.certify(batch, answers, spent, None if limit is None else limit * len(batch))
     return ExitCode.INTERRUPTED if len(answers) < len(batch) else code
 
 
@@ -238,20 +241,21 @@ def _campaign(asked: Asked, inputs: Inputs, region: dict[str, Any], template: Ri
     from netassay.cli.campaigning import Source
     from netassay.cli.verify_campaign import verify_campaign
 
-    if asked.specified.certificate is not None:
-        raise UsageError("--certificate does not go with --store, which keeps verdicts; leave one of them out")
     around = asked.around
+    certificates = asked.certificates.stored(asked.model, inputs.network)
     source = Source(asked.model, asked.spec, asked.model_options, around.region, around.limit, around.index)
-    return verify_campaign(source, inputs, region, template, norm, size, asked.options, asked.campaign, asked.output)
+    return verify_campaign(source, inputs, region, template, norm, size, asked.options, certificates, asked.campaign, asked.output)
 
 
 def _specification(asked: Asked) -> ExitCode:
     """The verdict on one specification, told like any other answer."""
-    _checked(asked)
+    wanted = _checked(asked)
     network, specification, batch = _problems(asked)
     inputs = without_data(network)
+    begun = time.monotonic()
     with progress(quiet=asked.output.quiet or asked.output.json) as callback:
         answers = verified(specification, batch, lambda: ask_together(batch, asked.options, callback, started=asked.started)).answers
+    spent = time.monotonic() - begun
     write_witness(answers, specification, asked.specified.witness)
     code = deliver(
         answers,
@@ -261,8 +265,7 @@ def _specification(asked: Asked) -> ExitCode:
         title=f"Verification of {Path(asked.spec).name}",
         asked=len(batch),
     )
-    if asked.specified.certificate is not None:
-        certify_verdicts(asked.specified.certificate, batch, answers, specification, asked.options.limit)
+    wanted.certify_specification(batch, answers, specification, spent, asked.options.limit)
     return ExitCode.INTERRUPTED if len(answers) < len(batch) else code
 
 
@@ -289,14 +292,14 @@ def _competition(asked: Asked) -> ExitCode:
     return ExitCode.OK
 
 
-def _checked(asked: Asked) -> None:
-    """Refuses bad options, and folders that cannot be made, before anything is loaded."""
+def _checked(asked: Asked) -> Wanted:
+    """Refuses bad options, and folders that cannot be made, before anything is loaded; gives what certificates are wanted."""
     asked.options.check()
     asked.campaign.check()
-    checked_path(asked.specified.certificate, asked.model, float32=asked.options.float32)
     for option, name in (("--out", asked.output.out), ("--report", asked.output.report)):
         if name is not None:
             folder(option, name)
+    return asked.certificates.wanted(asked.model, asked.output)
 
 
 def _list(named: list[str], asked: Asked) -> ExitCode:
@@ -306,7 +309,8 @@ def _list(named: list[str], asked: Asked) -> ExitCode:
     specified, output = asked.specified, asked.output
     strange = {
         "--network": specified.network,
-        "--certificate": specified.certificate,
+        "--certificate": asked.certificates.certificate,
+        "--certificates": asked.certificates.certificates,
         "--witness": specified.witness,
         "--vnncomp": specified.vnncomp,
         "--report": output.report,

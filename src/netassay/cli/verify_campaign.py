@@ -14,6 +14,7 @@ from netassay.cli.verifying import VerifyOptions
 from netassay.errors import UsageError
 
 if TYPE_CHECKING:
+    from netassay.assessment.certifying import Certificates
     from netassay.numerics.norms import Norm
     from netassay.specs.property import RiskTemplate
 
@@ -28,6 +29,7 @@ def verify_campaign(
     norm: Norm,
     radius: float,
     options: VerifyOptions,
+    certificates: Certificates,
     campaign_options: CampaignOptions,
     output: OutputOptions,
 ) -> ExitCode:
@@ -51,6 +53,7 @@ def verify_campaign(
         seed=options.seed,
         order=options.order,
         float32=options.float32,
+        certificates=certificates,
     )
     kept = campaign(source, inputs, region, asked, campaign_options, output, title=TITLE)
     code = deliver(

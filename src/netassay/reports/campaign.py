@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from netassay.errors import UsageError
+from netassay.errors import DataError, UsageError
+from netassay.reports.campaign_certificates import Certificate, Certification, Read, certification, columns, copied
 from netassay.reports.campaign_document import campaign_document
 from netassay.reports.campaign_view import (
     CampaignGroup,
@@ -42,6 +43,7 @@ from netassay.results.schema import validate
 from netassay.results.statistics import figures
 from netassay.results.summary import grouped, summarise_group
 from netassay.results.witness_files import write_atomically
+from netassay.store.certificates import Kept
 from netassay.store.records import Campaign
 
 PAGE, DATA = "report.html", "report.json"
@@ -65,6 +67,8 @@ class Settings:
         decisions: Demands and what became of them.
         outputs: Raw outputs at the inputs, by index.
         created: Date and time printed; now by default.
+        certificates: What the store says of the certificate of each answer, in the order of the answers.
+        read: Reads a file of the store; needed where there are certificates.
     """
 
     pages: int = PAGES
@@ -74,6 +78,8 @@ class Settings:
     decisions: Sequence[Decision] = ()
     outputs: Mapping[int, NDArray[np.float64]] = field(default_factory=dict)
     created: datetime | None = None
+    certificates: Sequence[Kept | None] = ()
+    read: Read | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +99,7 @@ class Page:
     misclassified: tuple[Cell, ...]
     more_misclassified: int
     pages: tuple[Cell, ...]
+    certification: Certification | None
     method: tuple[tuple[str, str], ...]
     sources: Grid
     limits: tuple[str, ...]
@@ -105,7 +112,7 @@ class Page:
 
 
 def write_campaign(answers: Sequence[Answer], campaign: Campaign, folder: Path | str, settings: Settings | None = None) -> Path:
-    """Writes ``report.html``, ``report.json``, ``inputs/*.html`` and their ``witnesses/`` into ``folder``; gives the page's path.
+    """Writes ``report.html``, ``report.json``, ``inputs/*.html``, their ``witnesses/`` and ``certificates/``; gives the page's path.
 
     Args:
         answers: Those of the campaign; not empty.
@@ -125,14 +132,20 @@ def write_campaign(answers: Sequence[Answer], campaign: Campaign, folder: Path |
     show = _presentation(campaign, wanted, chosen)
     show.check(answers)
     found = [figures(m, seed=chosen.seed, level=chosen.level) for m in members]
-    content = campaign_document(answers, found, campaign, created=when.isoformat(), decisions=chosen.decisions)
+    files = copied(answers, chosen.certificates, chosen.read or _nothing, target)
+    more = columns(files)
+    content = campaign_document(answers, found, campaign, created=when.isoformat(), decisions=chosen.decisions, more=more)
     validate(content)
     groups = [campaign_group(m, f, f"g{i}", show) for i, (m, f) in enumerate(zip(members, found, strict=True), start=1)]
-    page = _page(answers, members, groups, campaign, chosen, wanted, when)
+    page = _page(answers, members, groups, campaign, chosen, wanted, when, files)
     write_inputs(members, wanted, show, target)
     write_atomically(target / DATA, json.dumps(content, allow_nan=False, separators=(",", ":")).encode("ascii"))
     write_atomically(target / PAGE, environment().get_template("campaign.html.j2").render(page=page).encode("utf-8"))
     return target / PAGE
+
+
+def _nothing(name: str) -> bytes:
+    raise DataError(f"the file {name[:100]!r} cannot be read without its store")
 
 
 def _presentation(campaign: Campaign, wanted: Sequence[int], settings: Settings) -> Presentation:
@@ -163,7 +176,9 @@ def _page(
     settings: Settings,
     wanted: Sequence[int],
     when: datetime,
+    files: Sequence[Certificate | None],
 ) -> Page:
+    certified = certification(answers, files)
     summaries = [summarise_group(m) for m in members]
     wrong = misclassified(answers)
     pages = {i: page_path(i) for i in wanted}
@@ -182,9 +197,10 @@ def _page(
         misclassified=tuple(Cell(str(i), link=pages.get(i, "")) for i in wrong[:MOST_ROWS]),
         more_misclassified=max(0, len(wrong) - MOST_ROWS),
         pages=tuple(Cell(str(i), link=link) for i, link in pages.items()),
+        certification=certified,
         method=METHOD,
         sources=sources_table(answers),
-        limits=tuple(s for s in limits(answers, campaign) if s),
+        limits=tuple(s for s in (*limits(answers, campaign), "" if certified is None else certified.limit) if s),
         provenance=(*_stored(campaign), *provenance_rows(answers)),
         model_info=tuple((printable(k), printable(v)) for k, v in campaign.presentation.facts.items()),
         command=printable(campaign.command),

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from typing import Any
 
 from netassay._version import __version__
-from netassay.reports.rows import SIDES, row
+from netassay.reports.rows import SIDES, Value, row
 from netassay.results.answer import Answer
 from netassay.results.codec import Document, number
 from netassay.results.demands import Decision
@@ -30,10 +30,12 @@ def campaign_document(
     *,
     created: str,
     decisions: Sequence[Decision] = (),
+    more: Mapping[str, Sequence[Value]] | None = None,
 ) -> Document:
-    """The document; columns in which no answer has anything are left out."""
+    """The document; columns in which no answer has anything are left out, those in ``more`` among them."""
     rows = [row(a) for a in answers]
     columns = {name: [encoded(r[name]) for r in rows] for name in COLUMNS}
+    columns |= {name: [encoded(value) for value in column] for name, column in (more or {}).items()}
     return {
         "schema": SCHEMA,
         "tool_version": __version__,

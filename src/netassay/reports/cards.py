@@ -14,6 +14,7 @@ from netassay.reports import images, plots
 from netassay.reports.figures import count, duration, figure, upper
 from netassay.reports.images import Difference, Picture
 from netassay.reports.presentation import Presentation, probabilities
+from netassay.reports.saliency import SaliencyMap, saliency_map
 from netassay.reports.text import label_name, outcome_cell, place, verdict_cell
 from netassay.reports.wording import BADGES, norm_name, printable
 from netassay.results.answer import Answer, LipschitzAnswer, RadiusAnswer, ReachAnswer, TargetResult, Verdict, VerifyAnswer
@@ -78,6 +79,7 @@ class Point:
     before: Picture | None
     after: Picture | None
     difference: Difference | None
+    saliency: SaliencyMap | None
     limit: str
     magnified: str
     captions: tuple[str, str, str]
@@ -177,6 +179,7 @@ def _point(answer: Answer, witness: Witness, heading: str, show: Presentation, f
         before=before,
         after=after,
         difference=changed_picture,
+        saliency=saliency_map(answer, show),
         limit="" if changed_picture is None else figure(changed_picture.limit),
         magnified="" if changed_picture is None else figure(changed_picture.magnified, digits=2),
         captions=_captions(answer, witness, show),

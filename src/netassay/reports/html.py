@@ -84,6 +84,7 @@ def write_report(
     output_meaning: str | None = None,
     decision: str = "argmax",
     outputs_before: Mapping[int, NDArray[np.floating]] | None = None,
+    saliency: Mapping[int, NDArray[np.floating]] | None = None,
     proof_asked: bool = False,
     most_cards: int = 12,
     created: datetime | None = None,
@@ -106,6 +107,7 @@ def write_report(
         output_meaning: "logits", "probabilities", "binary-logit", "sigmoid" or "values" if known: witnesses then show probabilities.
         decision: "argmax", or "argmin" for networks whose smallest output wins.
         outputs_before: Raw outputs at the inputs, by index, so that probabilities before and after can be compared.
+        saliency: Of pictures, by index, how far each feature alone lowers the logit of the label (input shape); shown beside L0 witnesses.
         proof_asked: Whether proofs were asked for (the page says why none is there).
         most_cards: Inputs shown in detail per risk and norm, worst first; all others are in the table.
         created: Date and time printed; now by default.
@@ -122,6 +124,7 @@ def write_report(
         output_meaning=output_meaning,
         decision=decision,
         outputs_before=outputs_before or {},
+        saliency=saliency or {},
         model_info=model_info or {},
         command=command,
         notes=notes,

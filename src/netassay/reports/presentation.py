@@ -32,6 +32,7 @@ class Presentation:
     output_meaning: str | None = None
     decision: str = "argmax"
     outputs_before: Mapping[int, NDArray[np.floating]] = field(default_factory=dict)
+    saliency: Mapping[int, NDArray[np.floating]] = field(default_factory=dict)
     model_info: Mapping[str, str] = field(default_factory=dict)
     command: str | None = None
     notes: Sequence[str] = ()

@@ -19,7 +19,8 @@ from netassay.results.answer import Answer
 from netassay.results.codec import document, witnesses
 from netassay.results.decoding import Frames, decode
 from netassay.results.witness_files import FOLDER, MEBIBYTE, StoredWitness, checked_name, parse_witness, witness_file
-from netassay.store.files import digest_of
+from netassay.store.certificates import Written
+from netassay.store.files import LARGEST, digest_of
 from netassay.store.records import Presentation
 
 LARGEST_DOCUMENT = 64 * MEBIBYTE
@@ -43,7 +44,8 @@ class Packed:
         document: The answer as JSON; None for an input that is left out.
         left_out: Why; empty for an answer.
         center, frames: Names of files: the input with the network's outputs there, and snapshots of the search.
-        files: Content of every file by its name.
+        certificate: What came of the answer's certificate; None where none was wanted, or nothing is proved.
+        files: Content of every file by its name, that of the certificate among them.
     """
 
     position: int
@@ -53,16 +55,18 @@ class Packed:
     left_out: str = ""
     center: str | None = None
     frames: str | None = None
+    certificate: Written | None = None
     files: dict[str, bytes] = field(default_factory=dict)
 
 
-def pack(answer: Answer, position: int, outputs: Array) -> Packed:
+def pack(answer: Answer, position: int, outputs: Array, certificate: Written | None = None) -> Packed:
     """An answer as a store keeps it.
 
     Args:
         answer: The answer.
         position: Of its input within the job.
         outputs: Raw outputs of the network at the input; empty where they are not finite.
+        certificate: What came of its certificate, if one was wanted.
     """
     files: dict[str, bytes] = {}
 
@@ -81,8 +85,13 @@ def pack(answer: Answer, position: int, outputs: Array) -> Packed:
     if answer.frames:
         values, points = zip(*answer.frames, strict=True)
         frames = named(packed_arrays(values=np.array(values), points=np.stack(points)))
+    if certificate is not None and len(certificate.content) > LARGEST:
+        certificate = Written(reason=f"its {len(certificate.content)} bytes are more than a store keeps", seconds=certificate.seconds)
+    if certificate is not None and certificate.file is not None:
+        files[certificate.file] = certificate.content
     question = str(json.loads(told)["question"])
-    return Packed(position=position, index=answer.index, question=question, document=told, center=center, frames=frames, files=files)
+    parts: dict[str, Any] = {"document": told, "center": center, "frames": frames, "certificate": certificate, "files": files}
+    return Packed(position=position, index=answer.index, question=question, **parts)
 
 
 def unpack(told: bytes, center: StoredWitness, frames: Frames, get: Get) -> Answer:

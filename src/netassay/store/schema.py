@@ -92,6 +92,37 @@ results = Table(
 )
 """An answer as JSON, or why an input is left out (then ``document`` is null); ``center`` and ``frames`` are files."""
 
+certificates = Table(
+    "certificates",
+    metadata,
+    Column("job", String(64), nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("attempt", Integer, ForeignKey("attempts.id"), nullable=False),
+    Column("file", String(64), nullable=True),
+    Column("reason", Text, nullable=False),
+    Column("seconds", Float, nullable=False),
+    PrimaryKeyConstraint("job", "position"),
+)
+"""Certificates of proved answers, which have the same place in ``results``: a file, or the reason why there is none."""
+
+checks = Table(
+    "checks",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("job", String(64), nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("file", String(64), nullable=False),
+    Column("accepted", Integer, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("checker", String, nullable=False),
+    Column("arithmetic", String, nullable=False),
+    Column("leaves", Integer, nullable=False),
+    Column("checked", String, nullable=False),
+    Column("seconds", Float, nullable=False),
+    Index("checks_by_answer", "job", "position"),
+)
+"""What checking a certificate found; the last row of an answer counts, and rows are only ever added."""
+
 files = Table("files", metadata, Column("digest", String(64), primary_key=True), Column("content", LargeBinary, nullable=False))
 """Files of a store that has no folder."""
 
@@ -100,7 +131,11 @@ def _first(connection: Connection) -> None:
     metadata.create_all(connection, checkfirst=False, tables=[campaigns, jobs, attempts, results, files])
 
 
-MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_first,)
+def _second(connection: Connection) -> None:
+    metadata.create_all(connection, checkfirst=False, tables=[certificates, checks])
+
+
+MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_first, _second)
 """Step n brings a store of version n to version n + 1, an empty database being of version 0. Steps are never changed, only added."""
 
 

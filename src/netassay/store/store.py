@@ -15,6 +15,7 @@ from sqlalchemy import Connection, and_, case, exists, func, select
 from netassay.errors import DataError, StoreError
 from netassay.results.answer import Answer
 from netassay.results.witness_files import MEBIBYTE, StoredWitness
+from netassay.store.certificates import Kept, Place, kept_of
 from netassay.store.database import Database, opening
 from netassay.store.packing import LARGEST_DOCUMENT, Get, Snapshots, stored_input, unpack, unpack_presentation
 from netassay.store.records import Campaign
@@ -77,14 +78,33 @@ class Store:
             DataError: If an answer is damaged.
         """
         with self.database.reading() as connection:
-            get = self._getter(connection)
-            inputs = _Inputs(get)
-            for row in self._results(connection, campaign, results.c.document.is_not(None)):
-                if row.center is None:
-                    raise DataError(f"the answer about input {row.input_index} has no input; the store is damaged")
-                told, center = _document(connection, row), inputs(row.center)
-                frames = () if row.frames is None else Snapshots(partial(self._file, row.frames), center.center.shape)
-                yield unpack(told, center, frames, get)
+            for _, answer in self._answers(connection, campaign):
+                yield answer
+
+    def certified(self, campaign: int) -> Iterator[tuple[Answer, Kept | None]]:
+        """The same with what the store says of each answer's certificate; None where none was wanted, or nothing is proved."""
+        with self.database.reading() as connection:
+            kept = kept_of(connection, campaign)
+            for place, answer in self._answers(connection, campaign):
+                yield answer, kept.get(place)
+
+    def file(self, name: str) -> bytes:
+        """The content of a file by its name.
+
+        Raises:
+            DataError: If it is missing, too large, or was changed; StoreError: if that is no name of a file.
+        """
+        return self._file(name)
+
+    def _answers(self, connection: Connection, campaign: int | None) -> Iterator[tuple[Place, Answer]]:
+        get = self._getter(connection)
+        inputs = _Inputs(get)
+        for row in self._results(connection, campaign, results.c.document.is_not(None)):
+            if row.center is None:
+                raise DataError(f"the answer about input {row.input_index} has no input; the store is damaged")
+            told, center = _document(connection, row), inputs(row.center)
+            frames = () if row.frames is None else Snapshots(partial(self._file, row.frames), center.center.shape)
+            yield (row.job, row.position), unpack(told, center, frames, get)
 
     def left_out(self, campaign: int | None = None) -> list[tuple[int, str]]:
         """Inputs (index, why) that a risk could not be bound to; an input appears once for each risk and question."""

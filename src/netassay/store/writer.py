@@ -10,6 +10,7 @@ from typing import Self
 
 from sqlalchemy import Connection, func, insert, select
 
+from netassay.store.certificates import Check, Kept, add_check, add_written
 from netassay.store.database import Database, opening
 from netassay.store.files import digest_of
 from netassay.store.packing import Packed, pack_presentation
@@ -124,7 +125,13 @@ class Writer:
             self.database.files.put(connection, {name: content for one in packed for name, content in one.files.items()})
             number = _attempted(connection, attempt, "finished")
             connection.execute(insert(results), [_row(attempt.job, number, one) for one in packed])
+            add_written(connection, attempt.job, number, {one.position: one.certificate for one in packed if one.certificate is not None})
         return True
+
+    def check(self, kept: Kept, found: Check) -> None:
+        """Keeps what checking the certificate of an answer found."""
+        with self.database.writing() as connection:
+            add_check(connection, kept, found)
 
     def fail(self, attempt: Attempt) -> None:
         """Keeps that a job failed, and why."""

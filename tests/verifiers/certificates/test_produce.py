@@ -117,5 +117,3 @@ def test_scores_behind_the_outputs_are_taken_back_exactly() -> None:
     assert statement.cases[0].parts[0].rows.tolist() == [[-1.0, 1.0, 0.0]]
     with pytest.raises(CapabilityError, match="margin of logits"):
         statement_of([Problem(GraphOnly(graph), box, Reachability(0, 0.5, Direction.BELOW))])
-    with pytest.raises(CapabilityError, match="L0"):
-        statement_of([Problem(GraphOnly(graph), Ball(np.zeros(16), 1, "l0", domain=box), Robustness(0, on=Scale.LOGITS))])

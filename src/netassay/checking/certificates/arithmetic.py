@@ -89,7 +89,7 @@ class Arithmetic:
     def known(self, values: Array) -> NDArray[np.bool_]:
         """Where there is a number: neither NaN nor infinite; in rational arithmetic everything, unless a float has crept in."""
         if not self.exact:
-            return np.asarray(np.isfinite(values) & (np.abs(values) < LARGEST))
+            return np.asarray(np.abs(values) < LARGEST)
         return np.asarray(_RATIONAL(values), dtype=np.bool_)
 
 

@@ -1,9 +1,5 @@
 """Ranges of all values of a network over parts of its input region, and lower bounds of linear forms of any value.
 
-A form is pushed back to the input: through an affine operator by its adjoint, through any other by lines that hold on the ranges of what
-it reads (Zhang et al., 2018, https://arxiv.org/abs/1811.00866). What float64 may have lost on the way is added up beside it: one step
-errs by at most ``2 gamma(terms)`` times the coefficients' magnitudes times the largest that the step's result can be.
-
 All that is said of a part holds for those of its inputs that fulfil its conditions (``known`` ranges), which may be none.
 """
 
@@ -11,33 +7,19 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
-from netassay.checking.certificates.arithmetic import UNIT, Arithmetic, Array, Positions
+from netassay.checking.certificates.arithmetic import Arithmetic, Array, Positions
 from netassay.checking.certificates.network import CheckedNetwork
-from netassay.checking.certificates.region import Region, inner
+from netassay.checking.certificates.pushing import Bound, Push
+from netassay.checking.certificates.region import Region
 from netassay.checking.certificates.relaxation import Lines, greatest, image, kinked
 
 Range = tuple[Array, Array]
 
 NUMBERS = 1 << 15
 """Numbers of one value of the rows that are pushed back together."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Bound:
-    """Lower bounds of R forms, and linear forms of the input below them.
-
-    Args:
-        lower: (R,); -inf where nothing is known.
-        form, offset: (R, n) and (R,): ``<form, x> + offset`` is at most the form's value for each x of its part.
-    """
-
-    lower: Array
-    form: Array
-    offset: Array
 
 
 class Parts:
@@ -51,12 +33,14 @@ class Parts:
     Attributes:
         empty: (B,) parts that hold no input that counts, since two ranges contradict each other.
         facts: Forms (owner, rows (F, n), offsets) of the input that are at most 0 where it counts.
+        pushed: For values, what was pushed back of them: owners, numbers, and the forms below those numbers or their negatives.
     """
 
     def __init__(self, network: CheckedNetwork, region: Region, low: Array, high: Array, known: Mapping[int, Range] | None = None) -> None:
         self.network, self.region, self.low, self.high = network, region, low, high
         self.empty = np.zeros(len(low), dtype=np.bool_)
         self.facts: list[tuple[Positions, Array, Array]] = []
+        self.pushed: dict[int, tuple[Positions, Positions, Array]] = {}
         self.ranges: dict[int, Range] = {0: (low, high)}
         self._known = known or {}
         self._choices: Mapping[int, Array] = {}
@@ -92,13 +76,10 @@ class Parts:
         if mapped is None:
             low, high = image(a, self.network.graph.nodes[position].operator, self.network.windows[position], low, high)
             return a.bound(low), -a.bound(-high)
-        middle = low / 2 + high / 2
-        radius = np.where(low == high, 0, np.maximum(a.up(high - middle), a.up(middle - low)))
-        spread = mapped.linear(radius, absolute=True)
-        size = mapped.linear(np.abs(middle), absolute=True) + spread + np.abs(mapped.constant)
-        slack = spread + 4 * a.gamma(mapped.terms) * size + a.tiny
-        centre = mapped.linear(middle) + mapped.constant
-        return a.bound(a.down(centre - slack)), -a.bound(-a.up(centre + slack))
+        middle, radius = low / 2 + high / 2, high / 2 - low / 2
+        slack = 4 * a.gamma(mapped.terms) * self.weight(position) + a.tiny
+        centre, spread = mapped.linear(middle) + mapped.constant, mapped.linear(radius, absolute=True) + slack
+        return a.bound(centre - spread), -a.bound(-centre - spread)
 
     def _met(self, value: int, found: Range) -> Range:
         if value not in self._known:
@@ -115,42 +96,41 @@ class Parts:
         return low, high
 
     def _narrow(self, value: int) -> None:
-        """Pushes back what is undecided, both sides, and the numbers that are held to one sign."""
+        """Pushes back what is undecided, both sides, and of numbers that are held to one sign what follows from that for the input."""
         low, high = self.ranges[value]
-        exact = value in self.network.exact and self.region.ball is None
-        undecided = (low < 0) & (high > 0) if value in self.network.kinked else low < high
-        held = np.zeros_like(undecided)
+        asked = low < high if value not in self.network.kinked else (low < 0) & (high > 0)
+        if value in self.network.exact and self.region.ball is None:
+            asked = np.zeros_like(asked)
+        below, above = asked, asked
         if value in self._known:
-            held = np.asarray((self._known[value][0] == 0) | (self._known[value][1] == 0))
-        owner, unit = np.nonzero(held if exact else undecided | held)
-        if not len(owner):
+            below, above = asked | (self._known[value][1] == 0), asked | (self._known[value][0] == 0)
+        (owner, unit), (other, its) = np.nonzero(below), np.nonzero(above)
+        if not len(owner) + len(other):
             return
-        bound = self._units(value, owner, unit)
+        bound = self._units(value, np.r_[owner, other], np.r_[unit, its], np.repeat([1, -1], [len(owner), len(other)]))
         count = len(owner)
         new_low, new_high = low.copy(), high.copy()
-        new_low[owner, unit], new_high[owner, unit] = bound.lower[:count], -bound.lower[count:]
+        new_low[owner, unit], new_high[other, its] = bound.lower[:count], -bound.lower[count:]
+        self.pushed[value] = np.r_[owner, other], np.r_[unit, its], bound.form
         if value in self._known:
-            self._remember(value, owner, unit, bound)
+            held = np.r_[self._known[value][1][owner, unit] == 0, self._known[value][0][other, its] == 0].astype(np.bool_)
+            self.facts.append((np.r_[owner, other][held], bound.form[held], bound.offset[held]))
         self.ranges[value] = self._meet((low, high), (new_low, new_high))
 
-    def _units(self, value: int, owner: Positions, unit: Positions) -> Bound:
-        """Bounds of numbers of a value, each in its part; then of their negatives."""
-        step, found = max(64, NUMBERS // max(self.network.sizes[: value + 1])), []
-        for sign in (1, -1):
-            for begin in range(0, len(owner), step):
-                some, at = owner[begin : begin + step], unit[begin : begin + step]
-                rows = self.arithmetic.zeros(len(some), self.network.sizes[value])
-                rows[np.arange(len(some)), at] = sign
-                found.append(self._pushed(value, rows, some, self.arithmetic.zeros(len(some)), self.arithmetic.zeros(len(some)), {}))
-        return Bound(*(np.concatenate([getattr(b, name) for b in found]) for name in ("lower", "form", "offset")))
+    def _units(self, value: int, owner: Positions, unit: Positions, sign: Positions) -> Bound:
+        """Bounds of numbers of a value, or of their negatives, each in its part."""
+        step, found = self._step(value), []
+        for begin in range(0, len(owner), step):
+            cut = slice(begin, begin + step)
+            nothing = self.arithmetic.zeros(len(owner[cut]))
+            push = Push(self, owner[cut], nothing, nothing)
+            push.start(value, unit[cut], sign[cut])
+            found.append(push.down(value, {}))
+        return _together(found)
 
-    def _remember(self, value: int, owner: Positions, unit: Positions, bound: Bound) -> None:
-        """``z >= 0`` where it counts: the form below -z is at most 0 there; and likewise ``z <= 0``."""
-        count = len(owner)
-        for side, begin in ((0, count), (1, 0)):
-            held = np.flatnonzero(self._known[value][side][owner, unit] == 0)
-            if len(held):
-                self.facts.append((owner[held], bound.form[begin + held], bound.offset[begin + held]))
+    def _step(self, value: int) -> int:
+        """Rows of a value that are pushed back together."""
+        return max(64, NUMBERS // max(self.network.sizes[: value + 1]))
 
     def tighten(self, value: int, unit: Positions, lower: Array, upper: Array) -> None:
         """Takes in proved ends of numbers of a value (of a single part); what was computed from its ranges is forgotten."""
@@ -203,24 +183,14 @@ class Parts:
         self.ensure(value - 1)
         nothing = self.arithmetic.zeros(len(rows))
         start, slack = (nothing if given is None else given for given in (constant, error))
-        step, found = max(64, NUMBERS // max(self.network.sizes[: value + 1])), []
+        step, found = self._step(value), []
         for begin in range(0, len(rows), step):
             cut = slice(begin, begin + step)
-            more = {v: e[cut] for v, e in (extra or {}).items()}
-            found.append(self._pushed(value, rows[cut], owner[cut], start[cut], slack[cut], more))
-        return Bound(*(np.concatenate([getattr(b, name) for b in found]) for name in ("lower", "form", "offset")))
-
-    def _pushed(self, value: int, rows: Array, owner: Positions, constant: Array, error: Array, extra: Mapping[int, Array]) -> Bound:
-        with np.errstate(all="ignore"):
-            push = _Push(self, owner, constant, error)
-            push.add(value, rows)
-            for v in range(value, 0, -1):
-                if v in extra:
-                    push.add(v, extra[v])
-                push.through(v - 1)
-            if 0 in extra:
-                push.add(0, extra[0])
-            return push.bound()
+            push = Push(self, owner[cut], start[cut], slack[cut])
+            push.add(value, rows[cut])
+            with np.errstate(all="ignore"):
+                found.append(push.down(value, {v: e[cut] for v, e in (extra or {}).items()}))
+        return _together(found)
 
     def magnitude(self, value: int) -> Array:
         """(m,) the largest absolute values in any part."""
@@ -259,85 +229,8 @@ class Parts:
         return self._lines[position]
 
 
-class _Push:
-    """Forms on their way to the input."""
-
-    def __init__(self, parts: Parts, owner: Positions, constant: Array, error: Array) -> None:
-        self._parts, self._network, self._a, self._owner = parts, parts.network, parts.arithmetic, owner
-        self._steps = 2 * len(parts.network.maps) + 2
-        self._constant = constant
-        self._error = error if self._a.exact else error + self._a.gamma(self._steps) * np.abs(constant)
-        self._pending: dict[int, Array] = {}
-
-    def add(self, value: int, coefficients: Array) -> None:
-        """Adds coefficients of a value to those that wait there."""
-        there = self._pending.get(value)
-        if there is None:
-            self._pending[value] = coefficients
-            return
-        self._pending[value] = there + coefficients
-        self._err(2, self._pending[value], self._parts.magnitude(value))
-
-    def through(self, position: int) -> None:
-        """From the result of a node to what it reads."""
-        coefficients = self._pending.pop(position + 1, None)
-        if coefficients is None:
-            return
-        mapped = self._network.maps[position]
-        if mapped is None:
-            self._through_lines(position, coefficients)
-            return
-        if not mapped.moves:
-            self._err(mapped.terms, coefficients, self._parts.weight(position))
-            self._constant = self._constant + coefficients @ mapped.constant
-        self._hand_down(position, mapped.adjoint(coefficients))
-
-    def _through_lines(self, position: int, coefficients: Array) -> None:
-        lines = self._parts.lines(position)
-        falling = np.minimum(coefficients, 0)
-        terms = sum(self._network.sizes[i] for i in (*self._network.inputs[position], position + 1))
-        self._err(terms, coefficients, self._parts.weight(position))
-        self._constant = self._constant + self._inner(falling, lines.upper_offset)
-        below, above = (coefficients - falling) * self._own(lines.lower_slope), falling * self._own(lines.upper_slope)
-        if lines.lower_pick is None or lines.upper_pick is None:
-            self._hand_down(position, below + above)
-            return
-        found = self._a.zeros(len(coefficients), sum(self._network.sizes[i] for i in self._network.inputs[position]))
-        row = np.arange(len(coefficients))[:, None]
-        np.add.at(found, (row, self._own(lines.lower_pick)), below)
-        np.add.at(found, (row, self._own(lines.upper_pick)), above)
-        self._hand_down(position, found)
-
-    def _hand_down(self, position: int, coefficients: Array) -> None:
-        begin = 0
-        for value in self._network.inputs[position]:
-            end = begin + self._network.sizes[value]
-            self.add(value, coefficients[:, begin:end])
-            begin = end
-
-    def bound(self) -> Bound:
-        """Least values over the parts' boxes."""
-        a, parts = self._a, self._parts
-        form = self._pending.get(0)
-        if form is None:
-            form = a.zeros(len(self._owner), self._network.sizes[0])
-        least = parts.region.minimum(a, form, parts.low, parts.high, self._owner)
-        lost = self._error if a.exact else self._error * (1 + 1e-6) + a.tiny
-        unit = 0 if a.exact else 8 * UNIT
-        lower = a.down(least + self._constant - lost - unit * (np.abs(least) + np.abs(self._constant) + lost))
-        offset = a.down(self._constant - lost - unit * (np.abs(self._constant) + lost))
-        return Bound(a.bound(lower), form, a.bound(offset))
-
-    def _err(self, terms: int, coefficients: Array, weights: Array) -> None:
-        """Adds what one step errs by; running sums over all steps are paid for here too."""
-        if not self._a.exact:
-            self._error = self._error + 2 * self._a.gamma(terms + self._steps) * (np.abs(coefficients) @ weights)
-
-    def _inner(self, rows: Array, per_part: Array) -> Array:
-        return np.asarray(rows @ per_part[0]) if len(per_part) == 1 else inner(rows, per_part[self._owner])
-
-    def _own(self, per_part: Array) -> Array:
-        return per_part if len(per_part) == 1 else per_part[self._owner]
+def _together(found: Sequence[Bound]) -> Bound:
+    return Bound(*(np.concatenate([getattr(b, name) for b in found]) for name in ("lower", "form", "offset")))
 
 
 def _joined(arrays: Sequence[Array], count: int) -> Array:

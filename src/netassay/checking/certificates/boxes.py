@@ -1,8 +1,8 @@
 """Trees over a region whose ranges are computed anew in every part: what proofs that split the inputs need.
 
 Every node is bounded. Where its part of the claim holds it is done; else it is cut down to where the linear forms below the rows, those of
-what is known there, and a weighted sum of them all, may be nonpositive, and split as the tree says. A part that no split of the tree
-is left for, and that does not hold, ends the check.
+what is known there, and a weighted sum of them all as the certificate chooses it, may be nonpositive, and split as the tree says. A part
+that no split of the tree is left for, and that does not hold, ends the check.
 """
 
 from __future__ import annotations
@@ -11,15 +11,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from netassay.checking.certificates.arithmetic import Arithmetic, Array, Positions
 from netassay.checking.certificates.bounds import Parts, Range
-from netassay.checking.certificates.combining import combined
+from netassay.checking.certificates.combining import Forms, Weights, combined, ordered
 from netassay.checking.certificates.network import CheckedNetwork
+from netassay.checking.certificates.pushing import Bound
 from netassay.checking.certificates.region import Region
 from netassay.checking.certificates.trees import INPUT, LEAF, Forest
 
-BATCH = 256
+BATCH = 1024
 """Boxes bounded together, at most."""
 
 
@@ -60,11 +62,19 @@ class Examined:
 
     Args:
         left: What does not hold yet, cut down.
-        pull: (L, n) magnitudes of the forms below the rows, added up: what moves them.
+        index: (L,) which of the boxes it comes from.
+        parts: All that were bounded.
+        bound: The rows' bounds, box by box.
     """
 
     left: Boxes
-    pull: Array
+    index: Positions
+    parts: Parts
+    bound: Bound
+
+
+Weigh = Callable[[Boxes, Forms, Positions], NDArray[np.float64]]
+"""Gives forms of boxes, each the so many-th of its box, weights: those that the certificate chooses."""
 
 
 class BoxProof:
@@ -86,8 +96,9 @@ class BoxProof:
         low, high = a.array(self.region.lower)[None], a.array(self.region.upper)[None]
         return Boxes(np.zeros(1, dtype=np.intp), low, high, {})
 
-    def examine(self, boxes: Boxes) -> Examined:
+    def examine(self, boxes: Boxes, weigh: Weigh) -> Examined:
         """Bounds boxes and leaves out what holds."""
+        a = self.network.arithmetic
         parts = Parts(self.network, self.region, boxes.low, boxes.high, boxes.known)
         count, r = len(boxes), len(self.rows)
         owner = np.repeat(np.arange(count), r)
@@ -95,12 +106,13 @@ class BoxProof:
         best = bound.lower.reshape(count, r).max(axis=1)
         done = parts.empty | (best > 0 if self.strict else best >= 0)
         forms = [(owner, bound.form, bound.offset), *parts.facts]
-        forms.append(combined(self.network.arithmetic, boxes.low, boxes.high, forms, np.flatnonzero(~done)))
-        low, high, empty = cut_down(self.network.arithmetic, boxes.low, boxes.high, forms)
-        left = np.flatnonzero(~(done | empty))
+        low, high, empty = cut_down(a, boxes.low, boxes.high, forms)
+        together, place = ordered(forms, ~(done | empty))
+        sums = combined(a, low, high, together, weigh(Boxes(boxes.node, low, high, {}), together, place))
+        low, high, emptied = cut_down(a, low, high, [sums])
+        left = np.flatnonzero(~(done | empty | emptied))
         known = {v: (parts.ranges[v][0][left], parts.ranges[v][1][left]) for v in self.network.relaxed}
-        pull = np.abs(bound.form).reshape(count, r, -1)[left].sum(axis=1)
-        return Examined(Boxes(boxes.node[left], low[left], high[left], known), pull)
+        return Examined(Boxes(boxes.node[left], low[left], high[left], known), left, parts, bound)
 
     def split(self, boxes: Boxes, value: Positions, index: Positions, threshold: Array, children: tuple[Positions, Positions]) -> Boxes:
         """Both sides of each box's split, but for those that are empty."""
@@ -114,17 +126,18 @@ class BoxProof:
             made.append(Boxes(node, low, high, known).take(np.flatnonzero(~(low > high).any(axis=1))))
         return made[0].join(made[1])
 
-    def check(self, tree: Forest, told: Callable[[int], None] | None = None) -> tuple[bool, int]:
+    def check(self, tree: Forest, weights: Weights, told: Callable[[int], None] | None = None) -> tuple[bool, int]:
         """Whether the tree proves the part, and the node where it fails otherwise (or how many nodes there were).
 
         Args:
             tree: A single tree.
+            weights: Of the forms at its nodes.
             told: Called with the number of boxes bounded so far.
         """
         waiting, bounded = [self.root()], 0
         while waiting:
             now = next_batch(waiting)
-            left = self.examine(now).left
+            left = self.examine(now, lambda boxes, forms, place: weights.of(boxes.node[forms[0]], place)).left
             bounded += len(now)
             if told is not None:
                 told(bounded)
@@ -159,9 +172,7 @@ def _cut(low: Array, high: Array, side: int, rows: Positions, index: Positions, 
         low[at] = np.maximum(low[at], threshold[rows])
 
 
-def cut_down(
-    a: Arithmetic, low: Array, high: Array, forms: list[tuple[Positions, Array, Array]]
-) -> tuple[Array, Array, np.ndarray[tuple[int], np.dtype[np.bool_]]]:
+def cut_down(a: Arithmetic, low: Array, high: Array, forms: list[Forms]) -> tuple[Array, Array, NDArray[np.bool_]]:
     """The boxes without what lies where a form of theirs is positive, feature by feature.
 
     Args:

@@ -19,10 +19,12 @@ from netassay.checking.certificates.boxes import BoxProof
 from netassay.checking.certificates.container import Record
 from netassay.checking.certificates.forests import Means, Units, leaf_bounds, splits_of
 from netassay.checking.certificates.network import CheckedNetwork
-from netassay.checking.certificates.records import read_choices, read_trees
+from netassay.checking.certificates.pixel_trees import bound_alone, failure
+from netassay.checking.certificates.pixels import PixelBounds
+from netassay.checking.certificates.records import read_choices, read_trees, read_weights
 from netassay.checking.certificates.statement import Case, Statement
 from netassay.checking.certificates.trees import Forest
-from netassay.errors import DataError, ModelError
+from netassay.errors import DataError, ModelError, PropertyError
 from netassay.models.graph import Graph
 
 
@@ -55,17 +57,21 @@ class Checker:
         told: Called now and then with the number of leaves so far.
     Raises:
         ModelError: If the network is not the claim's.
+        PropertyError: If the claim is about float32 arithmetic, see ``deployed``.
         UnsupportedOperatorError: If it has an operator that the checker does not know.
     """
 
     def __init__(self, graph: Graph, statement: Statement, *, exact: bool = False, told: Callable[[int], None] | None = None) -> None:
         if graph.sha256 != statement.network_sha256:
             raise ModelError("the claim is about another network: the hashes of structure and weights differ")
+        if statement.float32:
+            raise PropertyError("records prove claims about real arithmetic: take the drift off a claim about float32 first")
         self._statement, self._told = statement, told
         self._network = CheckedNetwork(graph, Arithmetic(exact))
         self._leaves = 0
         self._case: int | None = None
         self._whole: Parts | None = None
+        self._pixels: PixelBounds | None = None
         self._closed = [np.zeros(len(case.parts), dtype=np.bool_) for case in statement.cases]
 
     def check(self, records: Iterable[Record]) -> Checked:
@@ -75,6 +81,7 @@ class Checker:
             DataError: If a record is not what it has to be.
         """
         kinds = {"case": self._begin, "range": self._range, "parts": self._parts, "boxes": self._boxes}
+        kinds |= {"alone": self._alone, "pixels": self._by_pixels}
         try:
             for record in records:
                 if record.kind not in kinds:
@@ -92,7 +99,7 @@ class Checker:
         if number >= len(self._statement.cases):
             raise DataError(f"the certificate is about case {number}; the claim has {len(self._statement.cases)}")
         a, region = self._network.arithmetic, self._statement.cases[number].region
-        self._case = number
+        self._case, self._pixels = number, None
         self._whole = Parts(self._network, region, a.array(region.lower)[None], a.array(region.upper)[None])
 
     def _current(self) -> tuple[int, Case, Parts]:
@@ -164,10 +171,27 @@ class Checker:
             raise DataError(f"{len(trees)} trees prove part {part} of a case that has {len(case.parts)}; expected one tree")
         rows = case.parts[part]
         proof = BoxProof(self._network, case.region, rows.rows, rows.constants, strict=self._statement.strict)
-        proved, nodes = proof.check(trees, partial(self._count_on, self._leaves))
+        proved, nodes = proof.check(trees, read_weights(record), partial(self._count_on, self._leaves))
         if not proved:
             raise RejectedError(f"case {number}, part {part}, node {nodes} of its tree: no row is positive in this box, and the tree ends")
         self._closed[number][part] = True
+
+    def _pixel_bounds(self) -> PixelBounds:
+        if self._pixels is None:
+            self._pixels = PixelBounds(self._network, self._current()[1], strict=self._statement.strict)
+        return self._pixels
+
+    def _alone(self, record: Record) -> None:
+        """Trees over the values of each pixel of an L0 ball; what they bound is the checker's own."""
+        bound_alone(self._pixel_bounds(), record, self._count)
+
+    def _by_pixels(self, record: Record) -> None:
+        """A tree over the pixels of an L0 ball, which proves all parts."""
+        number, _, _ = self._current()
+        failed = failure(self._pixel_bounds(), record, self._count)
+        if failed is not None:
+            raise RejectedError(f"case {number}, node {failed} of its tree over pixels: some part is not proved there, and the tree ends")
+        self._closed[number][:] = True
 
     def _count(self, more: int) -> None:
         self._count_on(self._leaves, more)

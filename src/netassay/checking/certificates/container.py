@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from netassay.errors import DataError
 
-MAGIC = b"netassay certificate 1\n"
+MAGIC = b"netassay certificate 2\n"
 HEAD, RECORD, TOTAL, ARRAYS = 1 << 20, 1 << 27, 1 << 31, 256
 """Bytes of one head, of one record's arrays, of everything; arrays of one record; at most."""
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from functools import cached_property
 from math import prod
 
-from netassay.checking.certificates.affine import Affine, affine
+from netassay.checking.certificates.affine import Affine
 from netassay.checking.certificates.arithmetic import Arithmetic, Positions
+from netassay.checking.certificates.entries import Entries, entries_of
+from netassay.checking.certificates.linear_operators import affine
 from netassay.checking.certificates.lowering import lowered
 from netassay.checking.certificates.relaxation import left_slope, windows
 from netassay.models import operators as op
@@ -49,6 +51,11 @@ class CheckedNetwork:
     def left(self, position: int) -> float | None:
         """The slope below 0 of a node ``max(x, slope * x)``; None for others."""
         return left_slope(self.graph.nodes[position].operator)
+
+    @cached_property
+    def entries(self) -> tuple[Entries | None, ...]:
+        """The entries of the affine maps, by node."""
+        return tuple(None if m is None else entries_of(m) for m in self.maps)
 
     @cached_property
     def kinked(self) -> frozenset[int]:

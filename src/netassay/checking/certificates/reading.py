@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 
 from netassay.checking.certificates.check import Checked, Checker
 from netassay.checking.certificates.container import Record, read_records
+from netassay.checking.certificates.deployed import UNBOUNDED, in_real_arithmetic
 from netassay.checking.certificates.records import FORMAT, read_case
 from netassay.checking.certificates.statement import Case, Statement
 from netassay.errors import DataError
@@ -67,15 +68,18 @@ def check_certificate(
     rest: Iterator[Record] = records
     if header.head.get("spelled_out") is True:
         statement, rest = _spelled_out(header, records, graph)
-        if specified is not None and specified(graph).sha256 != statement.sha256:
+        if specified is not None and replace(specified(graph), float32=statement.float32).sha256 != statement.sha256:
             return CertificateOutcome(claim, statement, Checked(False, OTHER_CLAIM))
     elif specified is None:
         raise DataError(f"{path} is about a specification: name it after the model")
     else:
-        statement = specified(graph)
+        statement = replace(specified(graph), float32=header.head.get("float32") is True)
     if statement.sha256 != header.head.get("claim_sha256"):
         return CertificateOutcome(claim, None, Checked(False, OTHER_CLAIM))
-    return CertificateOutcome(claim, statement, Checker(graph, statement, exact=exact, told=told).check(rest))
+    proving = in_real_arithmetic(statement, graph)
+    if proving is None:
+        return CertificateOutcome(claim, statement, Checked(False, UNBOUNDED))
+    return CertificateOutcome(claim, statement, Checker(graph, proving, exact=exact, told=told).check(rest))
 
 
 def _spelled_out(header: Record, records: Iterator[Record], graph: Graph) -> tuple[Statement, Iterator[Record]]:
@@ -95,7 +99,7 @@ def _spelled_out(header: Record, records: Iterator[Record], graph: Graph) -> tup
         if parts > PARTS:
             raise DataError(f"a claim of more than {PARTS} parts is not read")
         cases.append(read_case(region, [_next(records, "rows") for _ in range(number)]))
-    return Statement(graph.sha256, inputs, graph.output_size, tuple(cases), strict), chain(records)
+    return Statement(graph.sha256, inputs, graph.output_size, tuple(cases), strict, header.head.get("float32") is True), chain(records)
 
 
 def _next(records: Iterator[Record], kind: str) -> Record:

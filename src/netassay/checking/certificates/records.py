@@ -8,6 +8,8 @@
 ``range``     Trees that bound numbers of a value from below (sign 1) or above (sign -1)
 ``parts``     Trees that prove parts of the case
 ``boxes``     A tree that proves one part, with ranges computed anew at each of its nodes
+``alone``     Trees over the values of each pixel of an L0 ball, which bound the rows where that pixel changes alone
+``pixels``    A tree over the pixels of an L0 ball and their values, which proves all parts of the case
 ============  ==================================================================================================================
 """
 
@@ -18,15 +20,17 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from netassay.checking.certificates.balls import Ball
+from netassay.checking.certificates.combining import Weights
 from netassay.checking.certificates.container import Record
 from netassay.checking.certificates.forests import Choices
 from netassay.checking.certificates.network import CheckedNetwork
-from netassay.checking.certificates.region import Ball, Region
+from netassay.checking.certificates.region import Region
 from netassay.checking.certificates.statement import Case, Part, Statement
 from netassay.checking.certificates.trees import Arrays, Forest, forest
 from netassay.errors import DataError
 
-FORMAT = 1
+FORMAT = 2
 
 
 def header_record(statement: Statement, claim: str, tool: str, *, spelled_out: bool) -> Record:
@@ -40,6 +44,7 @@ def header_record(statement: Statement, claim: str, tool: str, *, spelled_out: b
             "network_sha256": statement.network_sha256,
             "claim_sha256": statement.sha256,
             "strict": statement.strict,
+            "float32": statement.float32,
             "cases": len(statement.cases),
             "spelled_out": spelled_out,
         }
@@ -80,6 +85,15 @@ def tree_arrays(trees: Arrays) -> dict[str, NDArray[np.generic]]:
 def read_trees(record: Record, network: CheckedNetwork) -> Forest:
     """The trees of a record."""
     return forest(record.array("value", "<i4"), record.array("index", "<u4"), record.array("threshold", "<f8"), network)
+
+
+def read_weights(record: Record) -> Weights:
+    """The weights at nodes of a record's tree."""
+    node, many, weight = record.array("mixed", "<u4"), record.array("many", "|u1"), record.array("weights", "<f4")
+    end = np.cumsum(many, dtype=np.intp)
+    if len(node) != len(many) or (len(end) and end[-1]) != len(weight) or (node[1:] <= node[:-1]).any() or not np.isfinite(weight).all():
+        raise DataError(f"{len(weight)} weights (or infinite ones) came for {len(node)} nodes, which have to be in order")
+    return Weights(node.astype(np.intp), end, weight.astype(np.float64))
 
 
 def choice_arrays(choices: Choices) -> dict[str, NDArray[np.generic]]:

@@ -5,28 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from netassay.checking.certificates.arithmetic import Arithmetic, Array, Positions, floats
+from netassay.checking.certificates.arithmetic import Arithmetic, Array, Positions
+from netassay.checking.certificates.balls import Ball, Floats, ball_minimum
+from netassay.checking.certificates.concretisation import box_minimum
 from netassay.errors import RegionError
-
-Floats = NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Ball:
-    """All x with ``||(x - center) / scale||_p <= radius``.
-
-    Args:
-        norm: 1 or 2.
-        center, scale: (n,), the scale positive.
-        radius: Positive.
-    """
-
-    norm: int
-    center: Floats
-    scale: Floats
-    radius: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,8 +36,8 @@ class Region:
             raise RegionError("a region needs finite corners (and a finite centre, scale and radius) of one flat shape")
         if (self.lower > self.upper).any():
             raise RegionError("the region's lower corner exceeds its upper corner")
-        if self.ball is not None and (self.ball.norm not in (1, 2) or not self.ball.radius > 0 or not (self.ball.scale > 0).all()):
-            raise RegionError("a ball needs the norm 1 or 2, a positive radius and positive scales")
+        if self.ball is not None and (self.ball.norm not in (0, 1, 2) or not self.ball.radius > 0 or not (self.ball.scale > 0).all()):
+            raise RegionError("a ball needs the norm 0, 1 or 2, a positive radius and positive scales")
 
     def minimum(self, a: Arithmetic, rows: Array, low: Array, high: Array, owner: Positions) -> Array:
         """(R,) numbers at or below ``min <rows, x>`` over the part of the region in each row's box.
@@ -65,74 +48,7 @@ class Region:
             low, high: (B, n) boxes.
             owner: (R,) the box of each row.
         """
-        found = _box_minimum(a, rows, low, high, owner)
-        if self.ball is None:
+        found = box_minimum(a, rows, low, high, owner)
+        if self.ball is None or self.ball.norm == 0:
             return found
-        return np.maximum(found, self._by_ball(a, rows, low, high, owner, self.ball))
-
-    def _by_ball(self, a: Arithmetic, rows: Array, low: Array, high: Array, owner: Positions, ball: Ball) -> Array:
-        """``<c, x> = <c, center> + <c1, x - center> + <c2, x - center>``: c1 is bounded by the ball, c2 by the box, whatever the split."""
-        center, scale, radius = a.array(ball.center), a.array(ball.scale), a.array(ball.radius)
-        rest = rows - _within_ball(a, rows, self, ball)
-        within = rows - rest
-        if not a.exact:
-            within = np.where(np.isfinite(within), within, np.nan)
-        box = _box_minimum(a, rest, a.down(low - center), a.up(high - center), owner)
-        weighted = np.abs(within) * scale
-        dual = a.up(weighted.max(axis=1)) if ball.norm == 1 else a.root((weighted * weighted).sum(axis=1), rows.shape[1])
-        middle, size = rows @ center, np.abs(rows) @ np.abs(center)
-        reach = a.up(radius * dual)
-        # what c1 + c2 differs from c by, times how far any x of the box is from the centre
-        apart = np.maximum(np.abs(low - center), np.abs(high - center)).max(axis=0)
-        slack = a.gamma(rows.shape[1]) * 4 * (size + np.abs(box) + reach + np.abs(rows) @ apart) + a.tiny
-        return np.asarray(a.down(middle + box - reach - slack))
-
-
-def _within_ball(a: Arithmetic, rows: Array, region: Region, ball: Ball) -> Array:
-    """About the best share of each row for the ball: any would do."""
-    c = floats(rows)
-    weights = np.abs(c) * ball.scale
-    caps = np.where(c > 0, ball.center - region.lower, region.upper - ball.center) / ball.scale
-    caps = np.maximum(np.minimum(caps, ball.radius), 0.0)
-    kept = np.minimum(weights, _price(weights, caps, ball.radius) if ball.norm == 1 else _limits(weights, caps, ball.radius))
-    share = np.where(weights > 0, kept / np.where(weights > 0, weights, 1.0), 0.0)
-    return np.asarray(rows * a.array(np.nan_to_num(np.clip(share, 0.0, 1.0))))
-
-
-def _price(weights: Floats, caps: Floats, radius: float) -> Floats:
-    """(R, 1) the weight at which a budget is used up that is spent on the heaviest features first, each up to its cap."""
-    order = np.argsort(-weights, axis=1, kind="stable")
-    spent = np.cumsum(np.take_along_axis(caps, order, axis=1), axis=1)
-    last = np.argmax(spent >= radius, axis=1)[:, None]
-    price = np.take_along_axis(np.take_along_axis(weights, order, axis=1), last, axis=1)
-    return np.where(spent[:, -1:] >= radius, price, 0.0)
-
-
-def _limits(weights: Floats, caps: Floats, radius: float) -> Floats:
-    """(R, n) ``cap / tau`` with ``sum min(cap, tau * weight)^2 = radius^2``, by bisection."""
-    with np.errstate(all="ignore"):
-        most = np.nanmax(np.where(weights > 0, caps / weights, 0.0), axis=1, keepdims=True, initial=0.0)
-        low, high = np.zeros_like(most), most
-        for _ in range(60):
-            middle = low / 2 + high / 2
-            inside = (np.minimum(caps, middle * weights) ** 2).sum(axis=1, keepdims=True) <= radius**2
-            low, high = np.where(inside, middle, low), np.where(inside, high, middle)
-        return np.asarray(np.where(high > 0, caps / high, 0.0))
-
-
-def _box_minimum(a: Arithmetic, rows: Array, low: Array, high: Array, owner: Positions) -> Array:
-    rising, falling = np.maximum(rows, 0), np.minimum(rows, 0)
-    size = np.maximum(np.abs(low), np.abs(high))
-    if len(low) == 1:
-        value, slack = rising @ low[0] + falling @ high[0], (rising - falling) @ size[0]
-    else:
-        value = inner(rising, low[owner]) + inner(falling, high[owner])
-        slack = inner(rising - falling, size[owner])
-    return np.asarray(a.down(value - 2 * a.gamma(2 * rows.shape[1]) * slack - a.tiny))
-
-
-def inner(one: Array, other: Array) -> Array:
-    """(R,) inner products row by row."""
-    if one.dtype == object or other.dtype == object:
-        return np.asarray((one * other).sum(axis=1), dtype=object)
-    return np.asarray(np.einsum("rn,rn->r", one, other))
+        return np.maximum(found, ball_minimum(a, rows, low, high, owner, self.ball, (self.lower, self.upper)))

@@ -84,15 +84,18 @@ def kinked(arithmetic: Arithmetic, left: float, low: Array, high: Array, choice:
         low, high: (B or 1, m).
         choice: (B or 1, m) numbers in [0, 1]: where the lower line lies between both parts; NaN for the usual choice.
     """
-    straddles = (low < 0) & (high > 0)
-    usual = np.where(high > -low, 1.0, 0.0)
-    chosen = usual if choice is None else np.where(np.isnan(choice), usual, np.clip(np.nan_to_num(choice), 0.0, 1.0))
-    wanted = np.clip(left + (1 - left) * chosen, left, 1.0)
     one, s = arithmetic.array(1.0), arithmetic.array(left)
-    stable = np.where(low >= 0, one, s)
-    lower = np.where(straddles, arithmetic.array(wanted), stable)
-    rise, offset = _chord(arithmetic, s, np.where(straddles, low, -1), np.where(straddles, high, 1))
-    return Lines(lower, np.where(straddles, rise, stable), np.where(straddles, offset, 0 * one))
+    if choice is not None:
+        low, high, choice = np.broadcast_arrays(low, high, choice)
+    upper = np.where(low >= 0, one, s)
+    lower, offset = upper.copy(), arithmetic.zeros(*low.shape)
+    at = np.nonzero((low < 0) & (high > 0))
+    chosen = np.where(high[at] > -low[at], 1.0, 0.0)
+    if choice is not None:
+        chosen = np.where(np.isnan(choice[at]), chosen, np.clip(choice[at], 0.0, 1.0))
+    lower[at] = arithmetic.array(np.clip(left + (1 - left) * chosen, left, 1.0))
+    upper[at], offset[at] = _chord(arithmetic, s, low[at], high[at])
+    return Lines(lower, upper, offset)
 
 
 def _chord(arithmetic: Arithmetic, s: Array, low: Array, high: Array) -> tuple[Array, Array]:
@@ -147,5 +150,8 @@ def image(arithmetic: Arithmetic, operator: Operator, index: Positions | None, l
     """The range of the operator's result, exact but for rounding."""
     if index is not None:
         return _gathered(low, index).max(axis=2), _gathered(high, index).max(axis=2)
-    s = arithmetic.array(left_slope(operator) or 0.0)
+    left = left_slope(operator)
+    if not left:  # no rounding: next to 0 it would give numbers so small that processors are slow with them
+        return np.maximum(low, 0), np.maximum(high, 0)
+    s = arithmetic.array(left)
     return np.where(low >= 0, low, arithmetic.down(s * low)), np.where(high >= 0, high, arithmetic.up(s * high))

@@ -40,13 +40,14 @@ class Case:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Statement:
-    """All cases hold, for the network in real arithmetic.
+    """All cases hold, for the network in real arithmetic or as float32 evaluates it.
 
     Args:
         network_sha256: Identity of the network's operator graph, weights included.
         inputs, outputs: Numbers that it takes and gives.
         cases: What is claimed.
         strict: Whether "positive" means above 0; else at least 0.
+        float32: Whether the outputs are those of any float32 evaluation at float32 inputs; else those of real arithmetic.
     Raises:
         PropertyError: If rows do not fit the outputs, regions do not fit the inputs, or a number is not finite.
     """
@@ -56,6 +57,7 @@ class Statement:
     outputs: int
     cases: tuple[Case, ...]
     strict: bool
+    float32: bool = False
 
     def __post_init__(self) -> None:
         for case in self.cases:
@@ -71,6 +73,8 @@ class Statement:
     def sha256(self) -> str:
         """Hash of everything that is claimed."""
         digest = hashlib.sha256(repr(("netassay-claim-1", self.network_sha256, self.inputs, self.outputs, self.strict)).encode())
+        if self.float32:
+            digest.update(b"float32")
         for case in self.cases:
             ball = case.region.ball
             digest.update(repr(("case", len(case.parts), None if ball is None else ball.norm)).encode())
@@ -121,6 +125,10 @@ def _region(region: Region) -> str:
     if region.ball is None:
         return box
     ball = region.ball
+    if ball.norm == 0:
+        of = len(np.unique(ball.scale))
+        pixels = f"{of} inputs" if of == len(ball.scale) else f"{of} groups of inputs"
+        return f"at most {int(ball.radius)} of {pixels} other than in the input {_identity(ball.center)}, and {box}"
     scaled = "" if (ball.scale == 1).all() else f" in units of {float(ball.scale.min())!r} to {float(ball.scale.max())!r}"
     return f"L{ball.norm} distance{scaled} at most {ball.radius!r} from the input {_identity(ball.center)}, and {box}"
 

@@ -26,6 +26,16 @@ def combined(forms: Array, lower: Array, upper: Array, steps: int = 20) -> tuple
     Returns:
         The forms (B, n + 1), and points (B, n) of the boxes where the greatest form is about least.
     """
+    weights, kept, points = weighted(forms, lower, upper, steps)
+    return _sum(weights, kept, np.maximum(np.abs(lower), np.abs(upper))), points
+
+
+def weighted(forms: Array, lower: Array, upper: Array, steps: int = 20) -> tuple[Array, Array, Array]:
+    """For each box the weights (B, m) of such a combination, from 0 to 1; the forms (B, m, n + 1) that they belong to; and the points.
+
+    Args:
+        forms, lower, upper, steps: As for ``combined``; in place of forms with NaN or infinity there is the form -1.
+    """
     middle, radius = lower / 2 + upper / 2, (upper - lower) / 2
     with np.errstate(all="ignore"):
         usable = np.asarray(np.isfinite(forms).all(axis=2))
@@ -39,7 +49,7 @@ def combined(forms: Array, lower: Array, upper: Array, steps: int = 20) -> tuple
         points = np.clip(middle + radius * np.where(np.isfinite(vertices), vertices, 0.0), lower, upper)
         weights = weights / np.maximum(weights.max(axis=1, keepdims=True), 1e-300)
     weights[~np.isfinite(weights)] = 0.0
-    return _sum(weights, kept, np.maximum(np.abs(lower), np.abs(upper))), points
+    return weights, kept, points
 
 
 def _sum(weights: Array, forms: Array, magnitude: Array) -> Array:

@@ -7,9 +7,9 @@ from fractions import Fraction
 
 import numpy as np
 
-from netassay.checking.certificates.affine import affine
 from netassay.checking.certificates.arithmetic import Arithmetic
-from netassay.checking.certificates.region import Ball as CheckedBall
+from netassay.checking.certificates.balls import Ball as CheckedBall
+from netassay.checking.certificates.linear_operators import affine
 from netassay.checking.certificates.region import Region
 from netassay.checking.certificates.statement import Case, Part, Statement
 from netassay.errors import CapabilityError
@@ -65,7 +65,8 @@ def region_of(region: Ball | Box) -> Region:
         return _box(region.lower, region.upper)
     geometry = region.geometry
     if geometry.norm is Norm.L0:
-        raise CapabilityError("certificates of L0 balls are not written; ask for l1, l2 or linf")
+        pixels = geometry.per_feature(np.arange(1.0, len(geometry.starts) + 1)[None])[0]
+        return _box(geometry.outer_low, geometry.outer_high, CheckedBall(0, geometry.center, pixels, float(geometry.radius)))
     if geometry.norm is Norm.LINF:
         return _box(geometry.outer_low, geometry.outer_high)
     ball = CheckedBall(1 if geometry.norm is Norm.L1 else 2, geometry.center, geometry.scale, float(geometry.radius))

@@ -10,6 +10,7 @@ from netassay.checking.certificates.arithmetic import Arithmetic
 from netassay.checking.certificates.bounds import Parts
 from netassay.checking.certificates.boxes import BoxProof
 from netassay.checking.certificates.container import Record, Writer
+from netassay.checking.certificates.deployed import UNBOUNDED, in_real_arithmetic
 from netassay.checking.certificates.forests import Choices
 from netassay.checking.certificates.network import CheckedNetwork
 from netassay.checking.certificates.records import header_record, statement_records, tree_arrays
@@ -17,6 +18,8 @@ from netassay.checking.certificates.statement import Statement
 from netassay.models.graph import Graph
 from netassay.specs.regions import Ball, Box
 from netassay.verifiers.certificates.boxes import chooser, grown_tree
+from netassay.verifiers.certificates.mixing import Mixing
+from netassay.verifiers.certificates.pixels import prove_by_pixels
 from netassay.verifiers.certificates.sink import CaseProof
 from netassay.verifiers.claim import Claim, Part
 from netassay.verifiers.region import Regions
@@ -68,14 +71,16 @@ def write_certificate(
     Raises:
         UnsupportedOperatorError: If the network has an operator that the checker does not know.
     """
-    network, target = CheckedNetwork(graph, Arithmetic()), Path(path)
+    network, target, proving = CheckedNetwork(graph, Arithmetic()), Path(path), in_real_arithmetic(statement, graph)
+    if proving is None:
+        return Produced(False, UNBOUNDED)
     made = target.with_name(target.name + ".part")
     try:
         with Writer(made) as writer:
             writer.write(header_record(statement, claim, tool, spelled_out=spelled_out))
             for record in statement_records(statement) if spelled_out else []:
                 writer.write(record)
-            proved = all(_case(i, network, statement, regions[i], writer.write, over) for i in range(len(statement.cases)))
+            proved = all(_case(i, network, proving, regions[i], writer.write, over) for i in range(len(proving.cases)))
             writer.finish()
         if not proved:
             return Produced(False, "time-out" if over() else "incomplete")
@@ -97,6 +102,8 @@ def _case(
     region = case.region
     emit(Record({"record": "case", "case": number}))
     proof = CaseProof(number, case, Parts(network, region, region.lower[None], region.upper[None]), statement.strict, emit, over)
+    if region.ball is not None and region.ball.norm == 0:
+        return prove_by_pixels(proof)
     if (region.upper > region.lower).sum() > FEW_INPUTS:
         from netassay.verifiers.certificates.neurons import NeuronOptions, NeuronProof
 
@@ -118,9 +125,10 @@ def at_once(proof: CaseProof) -> None:
 def _by_boxes(proof: CaseProof, part: int) -> bool:
     rows = proof.case.parts[part]
     search = BoxProof(proof.whole.network, proof.case.region, rows.rows, rows.constants, strict=proof.strict)
-    tree = grown_tree(search, chooser(search), proof.over, NODES)
+    mixing = Mixing()
+    tree = grown_tree(search, chooser(search), mixing, proof.over, NODES)
     if tree is None:
         return False
-    proof.emit(Record({"record": "boxes", "part": part}, dict(tree_arrays(tree.arrays()))))
+    proof.emit(Record({"record": "boxes", "part": part}, tree_arrays(tree.arrays()) | mixing.arrays(tree)))
     proof.open.discard(part)
     return True

@@ -41,6 +41,10 @@ class RecordedTrees:
         """The leaves of a tree, in preorder."""
         return [n for n in self._preorder(root) if n not in self._splits]
 
+    def nodes_in_order(self, root: int = 0) -> list[int]:
+        """All nodes of a tree, in preorder."""
+        return list(self._preorder(root))
+
     def _preorder(self, root: int) -> Iterator[int]:
         stack = [root]
         while stack:

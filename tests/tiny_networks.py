@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from itertools import pairwise
+from itertools import combinations, pairwise, product
 from typing import Any
 
 import numpy as np
@@ -95,3 +95,19 @@ def robustness_problems(
             label = int(network.in_float64().module(torch.tensor(x[None])).argmax())
         found.append(Problem(network, Ball(x, radius, norm, domain=network.domain, **region), Robustness(label, on=on), i))
     return found
+
+
+def fewest_changes(problem: Problem, most: int) -> float:
+    """Fewest changed features of a violation at a corner, of all sets of up to ``most`` features; inf where there is none."""
+    network, center = problem.network, problem.center
+    assert isinstance(network, TinyNetwork)
+    for size in range(1, most + 1):
+        rows = []
+        for chosen in combinations(range(center.size), size):
+            for ends in product((0.0, 1.0), repeat=size):
+                rows.append(center.copy())
+                rows[-1][list(chosen)] = ends
+        values = problem.property.values(network.module(torch.tensor(np.stack(rows), dtype=torch.float32)).detach())
+        if bool((values <= 0).any()):
+            return size
+    return np.inf

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import combinations, product
-
 import numpy as np
 import pytest
 import torch
@@ -14,7 +12,7 @@ from netassay.falsifiers.sparse.beam import BeamSearch
 from netassay.numerics.box import Box
 from netassay.numerics.budget import Budget, Clock
 from netassay.specs.problem import Problem
-from tiny_networks import FunctionModule, TinyNetwork, linear, relu_network, robustness_problems
+from tiny_networks import FunctionModule, TinyNetwork, fewest_changes, linear, relu_network, robustness_problems
 
 
 def searched(problems: list[Problem], queries: int, *, gradients: bool) -> Search:
@@ -22,22 +20,6 @@ def searched(problems: list[Problem], queries: int, *, gradients: bool) -> Searc
     for b in range(len(problems)):
         BeamSearch(search, b, gradients).run(queries)
     return search
-
-
-def fewest(problem: Problem, most: int) -> float:
-    """By trying all corners of all sets of up to ``most`` features; inf where none of them is a violation."""
-    network, center = problem.network, problem.center
-    assert isinstance(network, TinyNetwork)
-    for size in range(1, most + 1):
-        rows = []
-        for chosen in combinations(range(center.size), size):
-            for ends in product((0.0, 1.0), repeat=size):
-                rows.append(center.copy())
-                rows[-1][list(chosen)] = ends
-        values = problem.property.values(network.module(torch.tensor(np.stack(rows), dtype=torch.float32)).detach())
-        if bool((values <= 0).any()):
-            return size
-    return np.inf
 
 
 @pytest.mark.parametrize("gradients", [True, False])
@@ -55,7 +37,7 @@ def test_finds_the_fewest_corners_that_enumeration_finds(gradients: bool) -> Non
     inputs = np.random.default_rng(1).integers(0, 9, (10, 9)) / 8
     problems = robustness_problems(relu_network(3, [9, 12, 4], Box.filled((9,), 0.0, 1.0)), inputs, 9, "l0")
     search = searched(problems, 20_000, gradients=gradients)
-    known = [fewest(problem, 4) for problem in problems]
+    known = [fewest_changes(problem, 4) for problem in problems]
     assert search.records.nearest.tolist() == known
     assert max(known) > 1
 

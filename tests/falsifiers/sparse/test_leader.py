@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import combinations, product
 
 import numpy as np
 import pytest
@@ -18,7 +17,7 @@ from netassay.falsifiers.sparse.leader import LeaderSearch
 from netassay.numerics.box import Box
 from netassay.numerics.budget import Budget, Clock
 from netassay.specs.problem import Problem
-from tiny_networks import FunctionModule, TinyNetwork, linear, relu_network, robustness_problems
+from tiny_networks import FunctionModule, TinyNetwork, fewest_changes, linear, relu_network, robustness_problems
 
 Kind = type[LeaderSearch] | type[GuidedSearch]
 KINDS = pytest.mark.parametrize("kind", [LeaderSearch, GuidedSearch])
@@ -42,22 +41,6 @@ def margin(function: Callable[[Tensor], Tensor], size: int) -> Problem:
     return robustness_problems(network, np.zeros((1, size)), size, "l0")[0]
 
 
-def fewest(problem: Problem, most: int) -> float:
-    """By trying all corners of all sets of up to ``most`` features; inf where none of them is a violation."""
-    network, center = problem.network, problem.center
-    assert isinstance(network, TinyNetwork)
-    for size in range(1, most + 1):
-        rows = []
-        for chosen in combinations(range(center.size), size):
-            for ends in product((0.0, 1.0), repeat=size):
-                rows.append(center.copy())
-                rows[-1][list(chosen)] = ends
-        values = problem.property.values(network.module(torch.tensor(np.stack(rows), dtype=torch.float32)).detach())
-        if bool((values <= 0).any()):
-            return size
-    return np.inf
-
-
 def random_problems(count: int, size: int) -> list[Problem]:
     inputs = np.random.default_rng(1).integers(0, 9, (count, size)) / 8
     return robustness_problems(relu_network(3, [size, 12, 4], Box.filled((size,), 0.0, 1.0)), inputs, size, "l0")
@@ -76,7 +59,7 @@ def test_takes_the_strongest_changes_of_a_linear_function(kind: Kind) -> None:
 @pytest.mark.parametrize("seed", range(3))
 def test_finds_the_fewest_corners_that_enumeration_finds(seed: int) -> None:
     problems = random_problems(5, 9)
-    known = [fewest(problem, 4) for problem in problems]
+    known = [fewest_changes(problem, 4) for problem in problems]
     assert max(known) > 1
     assert searched(problems, 500, seed=seed).records.nearest.tolist() == known
 
@@ -100,7 +83,7 @@ def test_values_inside_the_range_are_tried() -> None:
         return 1.1 - 0.5 * x[:, 1] - x[:, 0] + 2 * torch.relu(x[:, 0] - 0.75)
 
     problem = margin(function, 2)
-    assert fewest(problem, 2) == np.inf
+    assert fewest_changes(problem, 2) == np.inf
     search = searched([problem], 100)
     assert float(search.records.nearest[0]) == 2
     assert 0.5 < float(search.records.nearest_points[0][0]) < 1

@@ -117,6 +117,15 @@ def test_no_witness_at_all_draws_no_curve() -> None:
     assert survival_plot(summary([(0.0, 4, 0)], 4), title="r", label="l") is None
 
 
+def test_a_value_that_never_changed_has_ticks_of_its_own_size() -> None:
+    trace = Trace()
+    for q in (1, 100):
+        trace.append(q, 0.1, upper=2.0)
+    words = [t.text or "" for t in parsed(trace_plot([trace], value_title="radius", label="l")).iter() if t.tag.endswith("text")]
+    assert "2.0" in words
+    assert not [w for w in words if w.startswith(("1.99", "2.00"))]
+
+
 def test_traces_are_steps_ending_at_the_final_value() -> None:
     trace = Trace()
     for q, v in ((10, 3.0), (100, 2.0), (5000, 1.0)):

@@ -161,7 +161,7 @@ def trace_plot(traces: Sequence[Trace], *, value_title: str, label: str, bracket
     queries = [q for _, points in series for q, _ in points]
     values = [v for _, points in series for _, v in points]
     low, high = min(values), max(values)
-    span = max(high - low, 0.01 * abs(high)) or 1.0
+    span = max(high - low, (0.01 if high > low else 1.0) * abs(high)) or 1.0  # around a single value ticks of its own size
     first, last = max(1, min(queries)), max(max(queries), 2)
     log = last / first > 50
     across = Axis(first if log else 0, last * 1.02, 54, TRACE_WIDTH - 12, log=log)

@@ -57,6 +57,12 @@ def test_a_campaign_is_checked_and_the_report_says_so(run: Run, stored: str) -> 
     assert "no certificate that was checked and accepted" not in page
 
 
+def test_a_long_check_says_how_far_it_is(run: Run, stored: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("netassay.cli.check_store.INTERVAL", 0.0)
+    assert "1 of 2 checked, 0 rejected\n2 of 2 checked, 0 rejected" in run("check", "runs.db", stored).err
+    assert not run("check", "runs.db", stored, "--json").err
+
+
 def test_json_lists_every_check_and_exact_numbers_serve_too(run: Run, stored: str) -> None:
     done = run("check", "runs.db", stored, "--json", "--exact", "--campaign", 1)
     assert done.code == 0, done.err

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from netassay._version import __version__
 from netassay.cli.delivery import now
 from netassay.cli.exit_codes import ExitCode
+from netassay.cli.progress import INTERVAL
 from netassay.cli.stored import campaign_of
 from netassay.errors import InputError
 
@@ -75,13 +76,18 @@ def check_store(reference: str, graphs: Sequence[Graph], *, number: int | None, 
         campaign = campaign_of(store, number, reference, quiet=json)
         checking = _Checking(store, campaign, graphs, exact, arithmetic, store.outputs(campaign.id))
         pairs = list(store.certified(campaign.id))
+        files, told = sum(kept is not None and kept.file is not None for _, kept in pairs), time.monotonic()
         for answer, kept in pairs:
             if kept is not None and kept.file is not None:
                 seen = checking.check(answer, kept.file)
                 writer.check(kept, seen)
                 found.append(Found(answer, kept, seen))
-                if not json and not seen.accepted and sum(not f.check.accepted for f in found) <= TOLD:
+                rejected = sum(not f.check.accepted for f in found)
+                if not json and not seen.accepted and rejected <= TOLD:
                     print(f"REJECTED: {_named(answer)}: {seen.reason}", file=sys.stderr)
+                if not json and time.monotonic() - told >= INTERVAL:
+                    told = time.monotonic()
+                    print(f"{len(found):,} of {files:,} checked, {rejected:,} rejected", file=sys.stderr, flush=True)
     proved = sum(is_proved(answer) for answer, _ in pairs)
     if json:
         print(json_text.dumps(_document(reference, campaign, found, len(pairs), proved), indent=2, allow_nan=False))

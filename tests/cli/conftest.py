@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,6 +47,18 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
         return Result(done.exit_code, done.stdout, done.stderr)
 
     return call
+
+
+def loaded_by_check(*arguments: str) -> str:
+    """The list, as it is printed, of torch, solvers and what finds proofs that a successful ``netassay check`` has loaded."""
+    program = (
+        "import sys\n"
+        "from netassay.cli.check import check\n"
+        f"assert check(*{arguments!r}) == 0\n"
+        "print([m for m in sys.modules if m.split('.')[0] in ('torch', 'scipy')"
+        " or m.startswith(('netassay.verifiers', 'netassay.falsifiers', 'netassay.assessment'))])\n"
+    )
+    return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.splitlines()[-1]
 
 
 def dense(path: Path, weights: list[list[float]], bias: list[float]) -> str:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from cli.conftest import Run
+from cli.conftest import Run, loaded_by_check
 
 RADIUS = ("--norm", "linf", "--question", "radius", "--queries", "200", "--seed", "1", "--workers", 1)
 VERIFY = ("--norm", "linf", "--radius", 0.1, "--timeout", 20)
@@ -195,13 +193,5 @@ def test_a_file_of_the_users_own_is_kept_when_nothing_is_proved(run: Run, classi
 
 
 def test_checking_a_store_loads_no_torch_and_no_verifier(run: Run, stored: str) -> None:
-    program = (
-        "import sys\n"
-        "from netassay.cli.check import check\n"
-        f"assert check('runs.db', {stored!r}) == 0\n"
-        "print([m for m in sys.modules if m.split('.')[0] in ('torch', 'scipy')"
-        " or m.startswith(('netassay.verifiers', 'netassay.falsifiers', 'netassay.assessment'))])\n"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1] == "[]"
+    assert loaded_by_check("runs.db", stored) == "[]"
     assert json.loads(run("check", "runs.db", stored, "--json").out)["accepted"] == 2

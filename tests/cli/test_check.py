@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-Run = Callable[..., Any]
+from cli.conftest import Run, loaded_by_check
 
 DECLARED = "(declare-const X_0 Real)(declare-const X_1 Real)(declare-const Y_0 Real)(declare-const Y_1 Real)\n"
 BOX = "(and (>= X_0 0.6)(<= X_0 0.9)(>= X_1 0.1)(<= X_1 {top})(<= Y_0 Y_1))"
@@ -125,12 +121,4 @@ def test_a_claim_about_float32_is_proved_as_such(run: Run, specs: Path, classifi
 
 def test_checking_loads_neither_torch_nor_any_verifier(run: Run, specs: Path, classifier: str) -> None:
     run("verify", classifier, specs / "safe.vnnlib", "--certificate", "a.cert", "--timeout", 20)
-    program = (
-        "import sys\n"
-        "from netassay.cli.check import check\n"
-        f"assert check('a.cert', {classifier!r}, {str(specs / 'safe.vnnlib')!r}) == 0\n"
-        "print([m for m in sys.modules if m.split('.')[0] in ('torch', 'scipy')"
-        " or m.startswith(('netassay.verifiers', 'netassay.falsifiers', 'netassay.assessment'))])\n"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1] == "[]"
+    assert loaded_by_check("a.cert", classifier, str(specs / "safe.vnnlib")) == "[]"

@@ -10,14 +10,14 @@ from pathlib import Path
 
 from netassay._version import __version__
 from netassay.assessment.rounding import representable_problem
-from netassay.checking.certificates.container import Record, Writer, read_records
+from netassay.checking.certificates.container import Record, read_records, whole_file
 from netassay.checking.certificates.records import header_record, statement_records
 from netassay.checking.certificates.statement import Statement
 from netassay.errors import NetassayError
 from netassay.numerics.budget import Clock
 from netassay.results.answer import Answer, RadiusAnswer, ReachAnswer, Verdict, VerifyAnswer
-from netassay.results.bracket import Side
-from netassay.results.guarantee import Arithmetic, Guarantee
+from netassay.results.guarantee import Arithmetic
+from netassay.results.summary import proved_value
 from netassay.specs.problem import Problem
 from netassay.verifiers.certificates.claims import range_statement, statement_of
 from netassay.verifiers.certificates.produce import write_certificate
@@ -111,26 +111,22 @@ def proved(problem: Problem, answer: Answer) -> Proved | None:
     """
     if isinstance(answer, VerifyAnswer):
         side = answer.bracket.lower
-        if answer.verdict is not Verdict.HOLDS or side is None or _known(side) is None:
+        if answer.verdict is not Verdict.HOLDS or side is None or proved_value(side) is None:
             return None
         return Proved(representable_problem(problem), _words(problem), float32=side.arithmetic is Arithmetic.FLOAT32)
     if isinstance(answer, RadiusAnswer):
-        radius = _known(answer.bracket.lower)
+        radius = proved_value(answer.bracket.lower)
         if not radius:
             return None
         rounded = representable_problem(problem)
         return Proved(replace(rounded, region=rounded.ball.with_radius(radius)), _words(problem))
     if isinstance(answer, ReachAnswer):
-        low, high = _known(answer.minimum.lower), _known(answer.maximum.upper)
+        low, high = proved_value(answer.minimum.lower), proved_value(answer.maximum.upper)
         if low is None and high is None:
             return None
         ends = (None if low is None else low - _slack(low), None if high is None else high + _slack(high))
         return Proved(representable_problem(problem), f"{_words(problem)} lies in [{ends[0]}, {ends[1]}]", ends)
     return None
-
-
-def _known(side: Side | None) -> float | None:
-    return side.value if side is not None and side.guarantee is Guarantee.PROVED else None
 
 
 def _slack(end: float) -> float:
@@ -197,27 +193,21 @@ def joined(found: Sequence[Certificate], path: Path | str) -> int:
         path: The file, which appears whole or not at all.
     """
     statements = [one.statement for one in found if one.statement is not None]
-    first, target = statements[0], Path(path)
     # a proof that something is above 0 proves that it is not below: what is claimed of all is the least of what is proved
-    claim = replace(first, cases=tuple(c for s in statements for c in s.cases), strict=all(s.strict for s in statements))
+    claim = replace(statements[0], cases=tuple(c for s in statements for c in s.cases), strict=all(s.strict for s in statements))
     words = "; ".join(one.words for one in found[:_SHOWN])
-    made = target.with_name(target.name + ".part")
-    try:
-        with Writer(made) as writer, tempfile.TemporaryDirectory(prefix="netassay-") as folder:
-            for record in (header_record(claim, words, TOOL, spelled_out=True), *statement_records(claim)):
-                writer.write(record)
-            source, before = Path(folder) / "one", 0
-            for one, statement in zip(found, statements, strict=True):
-                source.write_bytes(one.content)
-                for record in read_records(source):
-                    if record.kind not in ("header", "region", "rows"):
-                        writer.write(_renumbered(record, before))
-                before += len(statement.cases)
-            writer.finish()
-        made.replace(target)
-        return target.stat().st_size
-    finally:
-        made.unlink(missing_ok=True)
+    with whole_file(path) as writer, tempfile.TemporaryDirectory(prefix="netassay-") as folder:
+        for record in (header_record(claim, words, TOOL, spelled_out=True), *statement_records(claim)):
+            writer.write(record)
+        source, before = Path(folder) / "one", 0
+        for one, statement in zip(found, statements, strict=True):
+            source.write_bytes(one.content)
+            for record in read_records(source):
+                if record.kind not in ("header", "region", "rows"):
+                    writer.write(_renumbered(record, before))
+            before += len(statement.cases)
+        writer.finish()
+    return Path(path).stat().st_size
 
 
 def _renumbered(record: Record, before: int) -> Record:

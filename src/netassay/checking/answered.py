@@ -17,8 +17,8 @@ from netassay.models.scores import Decision, Meaning, OutputConvention, Scale
 from netassay.numerics.norms import Norm
 from netassay.results.answer import Answer, RadiusAnswer, ReachAnswer, Verdict, VerifyAnswer
 from netassay.results.bracket import Side
-from netassay.results.guarantee import Arithmetic, Guarantee
-from netassay.results.summary import question_of
+from netassay.results.guarantee import Arithmetic
+from netassay.results.summary import proved_value, question_of
 from netassay.specs.confidence_gap import ConfidenceGap
 from netassay.specs.property import Property
 from netassay.specs.reachability import Direction, Reachability
@@ -109,9 +109,10 @@ def _radius(answer: Answer) -> float:
 
 
 def _proved(side: Side | None) -> float:
-    if side is None or side.guarantee is not Guarantee.PROVED or not math.isfinite(side.value):
+    value = proved_value(side)
+    if value is None or not math.isfinite(value):
         raise _OtherError("the answer says of nothing that it is proved")
-    return side.value
+    return value
 
 
 def _covers(region: Region, answer: Answer, setting: Setting) -> None:
@@ -198,7 +199,7 @@ def _by_constant(case: Case) -> list[Part]:
 def _bounds(case: Case, forms: Sequence[Form], answer: ReachAnswer) -> None:
     """That s lies between the ends that are proved, or a little more."""
     sides = (answer.minimum.lower, answer.maximum.upper)
-    low, high = (None if side is None or side.guarantee is not Guarantee.PROVED else _proved(side) for side in sides)
+    low, high = (None if proved_value(side) is None else _proved(side) for side in sides)
     if low is None and high is None:
         raise _OtherError("the answer says of nothing that it is proved")
     if low is not None:

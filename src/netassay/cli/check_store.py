@@ -77,12 +77,13 @@ def check_store(reference: str, graphs: Sequence[Graph], *, number: int | None, 
         checking = _Checking(store, campaign, graphs, exact, arithmetic, store.outputs(campaign.id))
         pairs = list(store.certified(campaign.id))
         files, told = sum(kept is not None and kept.file is not None for _, kept in pairs), time.monotonic()
+        rejected = 0
         for answer, kept in pairs:
             if kept is not None and kept.file is not None:
                 seen = checking.check(answer, kept.file)
                 writer.check(kept, seen)
                 found.append(Found(answer, kept, seen))
-                rejected = sum(not f.check.accepted for f in found)
+                rejected += not seen.accepted
                 if not json and not seen.accepted and rejected <= TOLD:
                     print(f"REJECTED: {_named(answer)}: {seen.reason}", file=sys.stderr)
                 if not json and time.monotonic() - told >= INTERVAL:

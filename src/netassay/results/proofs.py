@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from netassay.results.answer import Answer, LipschitzAnswer, RadiusAnswer, ReachAnswer, Verdict, VerifyAnswer
-from netassay.results.bracket import Side
 from netassay.results.guarantee import Guarantee
+from netassay.results.summary import proved_value
 
 
 def is_proved(answer: Answer) -> bool:
@@ -12,11 +12,7 @@ def is_proved(answer: Answer) -> bool:
     if isinstance(answer, VerifyAnswer):
         return answer.verdict is Verdict.HOLDS and answer.guarantee is Guarantee.PROVED
     if isinstance(answer, RadiusAnswer):
-        return _is_proved(answer.bracket.lower) and answer.bracket.lower is not None and answer.bracket.lower.value > 0
+        return (proved_value(answer.bracket.lower) or 0.0) > 0
     if isinstance(answer, ReachAnswer):
-        return _is_proved(answer.minimum.lower) or _is_proved(answer.maximum.upper)
-    return isinstance(answer, LipschitzAnswer) and _is_proved(answer.bracket.upper)
-
-
-def _is_proved(side: Side | None) -> bool:
-    return side is not None and side.guarantee is Guarantee.PROVED
+        return any(proved_value(side) is not None for side in (answer.minimum.lower, answer.maximum.upper))
+    return isinstance(answer, LipschitzAnswer) and proved_value(answer.bracket.upper) is not None

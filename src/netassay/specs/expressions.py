@@ -42,11 +42,9 @@ def margin(scores: Any, labels: Any) -> Any:
 def guided_margin(logits: Any, labels: Any, targets: Any) -> Any:
     """``margin``, but over the target alone where the target, of (rows,) or (rows, T), is a label other than ``labels`` and not -1."""
     xp = array_namespace(logits)
-    own, whole = score_of(logits, labels), margin(logits, labels)
     if targets.ndim == 1:
-        single = (targets >= 0) & (targets != labels)
-        return xp.where(single, own - score_of(logits, xp.where(single, targets, xp.zeros_like(targets))), whole)
-    own, whole, labels = (xp.expand_dims(values, axis=-1) for values in (own, whole, labels))
+        return guided_margin(logits, labels, xp.expand_dims(targets, axis=-1))[..., 0]
+    own, whole, labels = (xp.expand_dims(values, axis=-1) for values in (score_of(logits, labels), margin(logits, labels), labels))
     single = (targets >= 0) & (targets != labels)
     rivals = xp.take_along_axis(logits, xp.where(single, targets, xp.zeros_like(targets)), axis=-1)
     return xp.where(single, own - rivals, whole)

@@ -15,6 +15,7 @@ import json
 import struct
 import zlib
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -64,6 +65,7 @@ class Writer:
         self._raw = Path(path).open("wb")  # noqa: SIM115
         self._file = gzip.GzipFile("", "wb", compresslevel=6, fileobj=self._raw, mtime=0)
         self._count = 0
+        self.finished = False
         self._file.write(MAGIC)
 
     def __enter__(self) -> Writer:
@@ -87,6 +89,21 @@ class Writer:
     def finish(self) -> None:
         """Says that nothing is missing."""
         self.write(Record({"record": "end", "records": self._count}))
+        self.finished = True
+
+
+@contextmanager
+def whole_file(path: str | Path) -> Iterator[Writer]:
+    """A writer of a file that appears as a whole once it is finished, or not at all."""
+    target = Path(path)
+    made = target.with_name(target.name + ".part")
+    try:
+        with Writer(made) as writer:
+            yield writer
+        if writer.finished:
+            made.replace(target)
+    finally:
+        made.unlink(missing_ok=True)
 
 
 def read_records(path: str | Path) -> Iterator[Record]:

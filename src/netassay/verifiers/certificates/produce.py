@@ -9,7 +9,7 @@ from pathlib import Path
 from netassay.checking.certificates.arithmetic import Arithmetic
 from netassay.checking.certificates.bounds import Parts
 from netassay.checking.certificates.boxes import BoxProof
-from netassay.checking.certificates.container import Record, Writer
+from netassay.checking.certificates.container import Record, whole_file
 from netassay.checking.certificates.deployed import UNBOUNDED, in_real_arithmetic
 from netassay.checking.certificates.forests import Choices
 from netassay.checking.certificates.network import CheckedNetwork
@@ -71,23 +71,17 @@ def write_certificate(
     Raises:
         UnsupportedOperatorError: If the network has an operator that the checker does not know.
     """
-    network, target, proving = CheckedNetwork(graph, Arithmetic()), Path(path), in_real_arithmetic(statement, graph)
+    network, proving = CheckedNetwork(graph, Arithmetic()), in_real_arithmetic(statement, graph)
     if proving is None:
         return Produced(False, UNBOUNDED)
-    made = target.with_name(target.name + ".part")
-    try:
-        with Writer(made) as writer:
-            writer.write(header_record(statement, claim, tool, spelled_out=spelled_out))
-            for record in statement_records(statement) if spelled_out else []:
-                writer.write(record)
-            proved = all(_case(i, network, proving, regions[i], writer.write, over) for i in range(len(proving.cases)))
-            writer.finish()
-        if not proved:
+    with whole_file(path) as writer:
+        writer.write(header_record(statement, claim, tool, spelled_out=spelled_out))
+        for record in statement_records(statement) if spelled_out else []:
+            writer.write(record)
+        if not all(_case(i, network, proving, regions[i], writer.write, over) for i in range(len(proving.cases))):
             return Produced(False, "time-out" if over() else "incomplete")
-        made.replace(target)
-        return Produced(True, size=target.stat().st_size)
-    finally:
-        made.unlink(missing_ok=True)
+        writer.finish()
+    return Produced(True, size=Path(path).stat().st_size)
 
 
 def _case(

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
+from math import prod
 
 import numpy as np
 
 from netassay.errors import CapabilityError
-from netassay.models.nonlinear import Elementwise
+from netassay.models.nonlinear import Elementwise, Relu
 from netassay.numerics.budget import Clock
 from netassay.numerics.norms import Norm
 from netassay.verifiers.base import Finding, Task, Verifier
@@ -24,7 +25,7 @@ FEW_INPUTS = 12
 """Up to so many inputs that move, regions are split; beyond, neurons are."""
 
 
-SPECIAL = ("decomposition",)
+SPECIAL = ("decomposition", "semidefinite")
 """Verifiers that serve a few networks only, and say so at once."""
 
 
@@ -79,7 +80,47 @@ class Auto:
         if not self.first:
             yield _named("decomposition")
         if not self.first and _splits_neurons(task):
-            yield _named("neuron-splitting")
+            yield ("neuron-splitting", Neurons())
+
+
+@dataclass(frozen=True, slots=True)
+class Neurons:
+    """Neuron splitting; where that takes long and the network is small, semidefinite relaxations, as long as they promise an end.
+
+    Args:
+        turn: Seconds of neuron splitting before.
+        relus: Most ReLUs of a network whose relaxations are tried.
+        promise: What they may leave of the gap of linear bounds, as a share.
+    """
+
+    turn: float = 2.0
+    relus: int = 1000
+    promise: float = 0.1
+
+    def verify(self, task: Task) -> Iterator[Finding]:
+        """Findings of the one, of the other, and of the first again."""
+        splitting = _named("neuron-splitting")[1].verify(task)
+        begun = task.limits.clock.elapsed
+        for finding in splitting:
+            yield finding
+            if task.limits.clock.elapsed - begun > self.turn and not finding.reason and self._relaxes(task):
+                for relaxed in self._relaxed(task):
+                    yield relaxed
+                    if relaxed.proved or relaxed.point is not None:
+                        return
+                break
+        yield from splitting
+
+    def _relaxed(self, task: Task) -> Iterator[Finding]:
+        from netassay.verifiers.semidefinite.method import Semidefinite
+
+        for finding in _served("semidefinite", Semidefinite(attack=0, promise=self.promise), task):
+            yield replace(finding, reason="", source="semidefinite")
+
+    def _relaxes(self, task: Task) -> bool:
+        graph, region = task.claim.graph, task.region
+        relus = sum(prod(graph.shapes[i + 1]) for i, node in enumerate(graph.nodes) if isinstance(node.operator, Relu))
+        return relus <= self.relus and (region.ball is None or bool((region.ball < 0).all()))
 
 
 @dataclass(frozen=True, slots=True)

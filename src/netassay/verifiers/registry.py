@@ -129,6 +129,12 @@ def _marabou() -> Verifier:
     return Marabou()
 
 
+def _semidefinite() -> Verifier:
+    from netassay.verifiers.semidefinite.method import Semidefinite
+
+    return Semidefinite()
+
+
 def _auto() -> Verifier:
     from netassay.verifiers.portfolio import Auto
 
@@ -215,6 +221,15 @@ VERIFIERS: dict[str, VerifierEntry] = {
             "Bunel et al. 2018; Wang et al. 2021 (beta-CROWN)",
             "branch and bound over neurons' phases with optimised multipliers",
             _neuron_splitting,
+        ),
+        VerifierEntry(
+            "semidefinite",
+            "proved",
+            True,
+            "affine and ReLU operators, few ReLUs of them undecided; boxes and L-infinity balls (of others, the box around them)",
+            "Raghunathan et al. 2018; Dathathri et al. 2020",
+            "semidefinite relaxations by an interior-point method, and branch and bound over neurons' phases where they do not suffice",
+            _semidefinite,
         ),
         VerifierEntry(
             "pixel-splitting",

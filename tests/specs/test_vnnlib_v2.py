@@ -13,7 +13,7 @@ import pytest
 
 from netassay.errors import CapabilityError, DataError, UnsupportedSpecificationError
 from netassay.specs.vnnlib import Limits, Specification, Variable, read_vnnlib
-from netassay.specs.vnnlib_cases import STRICT
+from netassay.specs.vnnlib_cases import COEFFICIENTS, STRICT
 
 needs_package = pytest.mark.skipif(importlib.util.find_spec("vnnlib") is None, reason="the package vnnlib is not installed")
 
@@ -73,6 +73,23 @@ def test_both_versions_of_a_specification_agree(tmp_path: Path) -> None:
         assert np.array_equal(a.box.upper, b.box.upper)
         assert np.array_equal(a.unsafe.matrix, b.unsafe.matrix)
         assert np.array_equal(a.unsafe.offset, b.unsafe.offset)
+
+
+@needs_package
+def test_a_row_that_cannot_be_exact_is_covered(tmp_path: Path) -> None:
+    specification = read(tmp_path, HEAD + BOX + "(assert (<= (- (* 0.999999999999999999 Y[0]) Y[1]) -0.0000000000000000005))")
+    (case,) = specification.cases
+    assert specification.notes == (COEFFICIENTS,)
+    assert case.unsafe.matrix.tolist() == [[[np.nextafter(1.0, 0), -1.0]], [[1.0, -1.0]]]
+    assert specification.admits([0.0, 0.1], [1.0, 1.0])
+    assert not specification.admits([0.0, 0.1], [0.0, 0.0])
+
+
+@needs_package
+@pytest.mark.parametrize("end", ["\r", "\n", "\r\n"])
+def test_a_comment_ends_with_its_line_however_that_ends(tmp_path: Path, end: str) -> None:
+    specification = read(tmp_path, f"{HEAD}{BOX}(assert (or (<= Y[0] 0.3) ; one {end} (>= Y[1] 0.7) {end}))")
+    assert specification.cases[0].unsafe.matrix.tolist() == [[[1, 0]], [[0, -1]]]
 
 
 @needs_package

@@ -20,13 +20,16 @@ from netassay.errors import InputError, NetassayError
 
 UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
 """What a full, failing or forbidden disk says."""
+NO_PLACE = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY, errno.ENAMETOOLONG, errno.ELOOP}
+"""What a path says that leads nowhere: a folder that cannot be made, a file where a folder should be, or the other way round."""
 
 
 def command(function: Callable[..., ExitCode | None]) -> Callable[..., None]:
     """Makes a command: groups of options (dataclasses) are spread into parameters, errors into exit codes.
 
-    The function's exit code becomes the process's. An ``InputError`` and a disk that cannot be written to are told in one
-    line (exit 2), an interrupt exits 130, anything else is a bug of netassay (exit 4); ``--debug`` adds the traceback.
+    The function's exit code becomes the process's. An ``InputError``, a disk that cannot be written to and a path that leads
+    nowhere are told in one line (exit 2), an interrupt exits 130, anything else is a bug of netassay (exit 4); ``--debug``
+    adds the traceback.
     """
     hints = get_type_hints(function, include_extras=True)
     groups = {name: hint for name, hint in hints.items() if is_dataclass(hint)}
@@ -98,6 +101,10 @@ def _told(error: Exception, debug: bool) -> ExitCode:
     if isinstance(error, OSError) and error.errno in UNWRITABLE:
         where = f"{error.filename}: " if error.filename else ""
         print(f"error: {where}{error.strerror}; free space there, or write elsewhere (--out, --report, stdout)", file=sys.stderr)
+        return ExitCode.BAD_INPUT
+    if isinstance(error, OSError) and error.errno in NO_PLACE and error.filename:
+        where = error.filename2 or error.filename
+        print(f"error: {where}: {error.strerror}; name a file or folder that is there, or that can be made", file=sys.stderr)
         return ExitCode.BAD_INPUT
     kind = "" if isinstance(error, NetassayError) else f"{type(error).__name__}: "
     print(f"internal error: {kind}{error}", file=sys.stderr)

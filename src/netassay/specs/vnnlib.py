@@ -56,7 +56,7 @@ def read_vnnlib(path: str | Path, *, limits: Limits | None = None) -> Specificat
     from netassay.specs.vnnlib_v2 import read_version_2
 
     with _placed(lambda: str(path)):
-        text = "".join(pieces(path, limits.tree))
+        text = "".join(pieces(path, limits.tree)).replace("\r", "\n")  # the package's comments end with a line feed only
         check_nesting(text, limits.depth)
         return read_version_2(text, limits)
 

@@ -6,7 +6,7 @@ from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
-from math import gcd, inf, isfinite, lcm
+from math import inf, prod
 from typing import NamedTuple
 
 import numpy as np
@@ -16,14 +16,19 @@ from netassay.errors import DataError, UnsupportedSpecificationError
 from netassay.models.scores import Scale
 from netassay.numerics.box import Box
 from netassay.specs.halfspaces import OutputHalfspaces
-from netassay.specs.vnnlib_exact import Bound, Conjunction, Disjuncts, Row, check_size, conjoin, rounded
+from netassay.specs.vnnlib_exact import Bound, Conjunction, Disjuncts, Row, check_size, conjoin
+from netassay.specs.vnnlib_rows import EVERYTHING, FloatRow, coverable, float_row, matrix, polyhedra
 from netassay.specs.vnnlib_syntax import Limits
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
 STRICT = "a strict inequality is closed for proofs (a superset of the unsafe set); a witness has to satisfy it strictly"
-COEFFICIENTS = "an output coefficient is no float64, not even after scaling its row, and is rounded to nearest"
+COEFFICIENTS = (
+    "an output coefficient is no float64, not even after scaling its row: for proofs the row is covered by rows that are "
+    "(a superset of the unsafe set); a witness has to satisfy it exactly"
+)
+LEFT_OUT = "a polyhedron has too many such rows: some are left out of proofs (a superset of the unsafe set), which may not succeed for it"
 NO_OUTPUTS = "a disjunct does not restrict the outputs: every input of its box is a violation"
 
 
@@ -41,18 +46,20 @@ class Case:
     """One input box with the outputs that are unsafe there.
 
     ``box`` and ``unsafe`` are closed and hold everything that the file allows, its decimals taken exactly: bounds and
-    offsets that are no float64 are rounded outward. So what is proved on them holds for the file. The other attributes
-    are the file with each constant read as its nearest float64, as the competition's checker reads it; ``admits``
-    judges a witness by them. (A row whose coefficients are no float64 is scaled until they are; where that fails they
-    are rounded to nearest on both sides, and the notes of the specification say so.)
+    offsets that are no float64 are rounded outward, and a row whose coefficients are none is scaled until they are; where
+    that fails, rows whose coefficients are float64 cover it (see ``FloatRow``), and the notes of the specification say so.
+    So what is proved on them holds for the file. The other attributes are the file with each bound and offset read as its
+    nearest float64, as the competition's checker reads it, and its coefficients exactly; ``admits`` judges a witness by them.
 
     Attributes:
         box: Over the flat inputs (n,).
         unsafe: The union of polyhedra over the raw outputs (m,).
         nearest: The box with its corners at the nearest float64.
         strict_lower, strict_upper: Which corners of ``nearest`` are excluded, (n,).
-        offset: As ``unsafe.offset``, rounded to nearest.
-        strict_rows: Which rows of ``unsafe`` are strict, in the shape of ``offset``.
+        polyhedra: The unsafe polyhedra as the file has them, each with its rows.
+        matrix, offset: Their numbers rounded to nearest, (polyhedra, most rows, m) and (polyhedra, most rows), the shorter ones
+            filled with their own last row.
+        strict_rows: Which rows are strict, in the shape of ``offset``.
     """
 
     box: Box
@@ -60,6 +67,8 @@ class Case:
     nearest: Box
     strict_lower: Flags
     strict_upper: Flags
+    polyhedra: tuple[tuple[FloatRow, ...], ...]
+    matrix: Floats
     offset: Floats
     strict_rows: Flags
 
@@ -78,8 +87,8 @@ class Case:
         return bool((lower & upper).all()) and any(self._holds(int(d), y) for d in self._within_reach(y))
 
     def _within_reach(self, y: Floats) -> NDArray[np.intp]:
-        """Disjuncts that may hold: those whose rows hold up to the rounding of float64."""
-        a = self.unsafe.matrix
+        """Polyhedra that may hold: those whose rows hold up to the rounding of float64."""
+        a = self.matrix
         with np.errstate(all="ignore"):
             slack = (np.abs(a) @ np.abs(y) + np.abs(self.offset)) * ((len(y) + 2) * 2.0**-50) + 1e-300
             missed = a @ y - self.offset > slack
@@ -87,11 +96,7 @@ class Case:
 
     def _holds(self, d: int, y: Floats) -> bool:
         exact = [Fraction(float(v)) for v in y]
-        for a, b, strict in zip(self.unsafe.matrix[d], self.offset[d], self.strict_rows[d], strict=True):
-            excess = sum((Fraction(float(c)) * v for c, v in zip(a, exact, strict=True) if c), -Fraction(float(b)))
-            if excess > 0 or (strict and excess == 0):
-                return False
-        return True
+        return all(row.holds(exact) for row in self.polyhedra[d])
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +106,7 @@ class Specification:
     Attributes:
         inputs, outputs: Numbers of flat inputs n and outputs m.
         cases: One per distinct input box, in the order of the file.
-        notes: What a reader of an answer should know: strict inequalities, rounded coefficients, empty disjuncts.
+        notes: What a reader of an answer should know: strict inequalities, covered rows, empty disjuncts.
         version: Of the language: "1.0" or "2.0".
         variables: As declared; of version 1.0, X and Y.
     """
@@ -181,7 +186,7 @@ class Assembly:
         self._rows: list[Row] = []
         self._product: Disjuncts = [()]
         self._notes: dict[str, None] = {}
-        self._made: dict[Row, tuple[tuple[tuple[int, float], ...], float, float]] = {}
+        self._made: dict[Row, FloatRow] = {}
 
     def declare_inputs(self, count: int) -> None:
         """Says that there are ``count`` inputs, or more than before."""
@@ -234,8 +239,9 @@ class Assembly:
             boxes.setdefault(tuple(sorted(own.items())), {})[tuple(dict.fromkeys(rows))] = None
         if empty:
             self._notes[f"{empty} of {len(self._product)} disjuncts have an empty input box and are left out"] = None
-        self._check_numbers(self._inputs, outputs, boxes)
-        cases = tuple(self._case(own, list(polyhedra), outputs) for own, polyhedra in boxes.items())
+        unsafe = [(own, [self._float_rows(rows) for rows in each]) for own, each in boxes.items()]
+        self._check_numbers(self._inputs, outputs, [each for _, each in unsafe])
+        cases = tuple(self._case(own, each, outputs) for own, each in unsafe)
         notes = ([STRICT] if any(case.strict for case in cases) else []) + list(self._notes)
         return Specification(self._inputs, outputs, cases, tuple(notes), version, variables)
 
@@ -266,66 +272,53 @@ class Assembly:
                 side = "upper" if upper else "lower"
                 raise UnsupportedSpecificationError(f"input X_{index} has no {side} bound{where}; give every input both bounds")
 
-    def _check_numbers(self, inputs: int, outputs: int, boxes: dict[Own, dict[tuple[Row, ...], None]]) -> None:
-        polyhedra = sum(len(each) * max(1, *map(len, each)) for each in boxes.values())
-        if 5 * inputs * len(boxes) + polyhedra * (outputs + 3) > self._limits.numbers:
+    def _check_numbers(self, inputs: int, outputs: int, boxes: list[list[tuple[FloatRow, ...]]]) -> None:
+        numbers = 5 * inputs * len(boxes)
+        for each in boxes:
+            covers = sum(prod(len(row.raised) + 1 for row in coverable(rows)) for rows in each)
+            numbers += (covers + len(each) * (covers > len(each))) * max(map(len, each)) * (outputs + 3)
+        if numbers > self._limits.numbers:
             raise DataError(f"{len(boxes)} boxes of {inputs} inputs are more than the limit of {self._limits.numbers} numbers")
 
-    def _case(self, own: Own, polyhedra: list[tuple[Row, ...]], outputs: int) -> Case:
+    def _case(self, own: Own, file: list[tuple[FloatRow, ...]], outputs: int) -> Case:
         lower, near_lower, strict_lower = self._sides[False].arrays((i, side) for (i, upper), side in own if not upper)
         upper, near_upper, strict_upper = self._sides[True].arrays((i, side) for (i, upper), side in own if upper)
-        matrices, offsets, nearest, strict = zip(*(self._polyhedron(rows, outputs) for rows in polyhedra), strict=True)
-        most = max(map(len, offsets))
+        unsafe = self._unsafe(file, outputs)
+        most = max(map(len, file))
+        filled = [rows + rows[-1:] * (most - len(rows)) for rows in file]
+        exact = not any(row.raised for rows in file for row in rows)
         return Case(
             Box(lower, -upper),
-            OutputHalfspaces(matrices, offsets, Scale.OUTPUTS),
+            unsafe,
             Box(near_lower, -near_upper),
             strict_lower,
             strict_upper,
-            np.array([row + row[-1:] * (most - len(row)) for row in nearest], dtype=np.float64),
-            np.array([row + row[-1:] * (most - len(row)) for row in strict], dtype=np.bool_),
+            tuple(file),
+            unsafe.matrix if exact else np.stack([matrix(rows, [row.nearest for row in rows], outputs) for rows in filled]),
+            np.array([[row.offset for row in rows] for rows in filled], dtype=np.float64),
+            np.array([[row.strict for row in rows] for rows in filled], dtype=np.bool_),
         )
 
-    def _polyhedron(self, rows: tuple[Row, ...], outputs: int) -> tuple[Floats, list[float], list[float], list[bool]]:
-        """Matrix (rows, outputs), offsets rounded up, offsets rounded to nearest, strictness."""
+    def _unsafe(self, file: list[tuple[FloatRow, ...]], outputs: int) -> OutputHalfspaces:
+        """The union of polyhedra in float64 that holds all of the file's."""
+        matrices, offsets = [], []
+        for rows in file:
+            kept = coverable(rows)
+            if any(row.raised for row in rows):
+                self._notes[COEFFICIENTS] = None
+            if kept != rows:
+                self._notes[LEFT_OUT] = None
+            for each in polyhedra(kept, outputs):
+                matrices.append(each)
+                offsets.append([row.offset_above for row in kept])
+        return OutputHalfspaces(matrices, offsets, Scale.OUTPUTS)
+
+    def _float_rows(self, rows: tuple[Row, ...]) -> tuple[FloatRow, ...]:
+        """The rows of a polyhedron in float64; never none."""
         if not rows:
             self._notes[NO_OUTPUTS] = None
-            return np.zeros((1, outputs)), [0.0], [0.0], [False]
-        matrix, above, nearest = np.zeros((len(rows), outputs)), [], []
-        for at, row in enumerate(rows):
-            terms, up, near = self._floats(row)
-            for index, coefficient in terms:
-                matrix[at, index] = coefficient
-            above.append(up)
-            nearest.append(near)
-        return matrix, above, nearest, [row.strict for row in rows]
-
-    def _floats(self, row: Row) -> tuple[tuple[tuple[int, float], ...], float, float]:
-        if row not in self._made:
-            terms, offset = _scaled(row)
-            near = tuple((index, rounded(c).nearest) for index, c in terms)
-            if any(Fraction(f) != c for (_, f), (_, c) in zip(near, terms, strict=True)):
-                self._notes[COEFFICIENTS] = None
-            at = rounded(offset)
-            self._made[row] = near, at.above, at.nearest
-        return self._made[row]
-
-
-def _scaled(row: Row) -> tuple[list[tuple[int, Fraction]], Fraction]:
-    """The row multiplied so that its coefficients are exact in float64, about as large as they were; else the row itself."""
-    coefficients = [c for _, c in row.terms]
-    if all(_is_float(c) for c in coefficients):
-        return list(row.terms), row.offset
-    factor = Fraction(lcm(*(c.denominator for c in coefficients)), gcd(*(c.numerator for c in coefficients)))
-    bits = factor.numerator.bit_length() - factor.denominator.bit_length()
-    factor = factor / 2**bits if bits > 0 else factor * 2**-bits
-    terms = [(index, c * factor) for index, c in row.terms]
-    return (terms, row.offset * factor) if all(_is_float(c) for _, c in terms) else (list(row.terms), row.offset)
-
-
-def _is_float(exact: Fraction) -> bool:
-    try:
-        value = exact.numerator / exact.denominator
-    except OverflowError:
-        return False
-    return isfinite(value) and Fraction(value) == exact
+            return (EVERYTHING,)
+        for row in rows:
+            if row not in self._made:
+                self._made[row] = float_row(row)
+        return tuple(self._made[row] for row in rows)

@@ -18,7 +18,9 @@ LONGEST = 1 << 16
 """Characters that one name, number or string may have."""
 GZIP = b"\x1f\x8b"
 
-BLANK = r"\s*+(?:;[^\n]*+\n\s*+)*+"
+BLANK = r"\s*+(?:;[^\n\r]*+[\n\r]\s*+)*+"
+"""White space and comments, which end with a line feed or a carriage return (SMT-LIB 2.6, section 3.1)."""
+
 SYMBOL = r'[^\s()";|]++'
 NUMBER = r"[-+]?(?:\d++\.?\d*+|\.\d++)(?:[eE][-+]?\d{1,3}+)?+"
 INDEX = r"(?:0|[1-9]\d{0,17}+)"
@@ -31,7 +33,7 @@ def pattern(text: str) -> re.Pattern[str]:
 
 _TOKEN = pattern(rf'([()]|"[^"]*+"|\|[^|]*+\||{SYMBOL})')
 _BLANK = pattern("")
-_NESTING = re.compile(r';[^\n]*+|"[^"]*+"|[()]')
+_NESTING = re.compile(r';[^\n\r]*+|"[^"]*+"|[()]')
 
 
 @dataclass(frozen=True)

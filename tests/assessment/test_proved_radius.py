@@ -9,12 +9,16 @@ import numpy as np
 import pytest
 
 import netassay.assessment.proved_radius as proved_radius
+from netassay.api import radius
 from netassay.assessment.proved_radius import CLIMBS, TOLERANCE, safe_balls
+from netassay.assessment.proved_sides import ProvedSides
 from netassay.assessment.proving import Proof, Prover
+from netassay.checking.replay import Replayer
 from netassay.models.scores import OutputConvention, Scale
 from netassay.models.torch_network import GraphNetwork
 from netassay.numerics.box import Box
-from netassay.numerics.budget import GIBIBYTE
+from netassay.numerics.budget import GIBIBYTE, Budget
+from netassay.results.bracket import Side
 from netassay.results.guarantee import Guarantee
 from netassay.specs.problem import Problem
 from netassay.specs.regions import Ball
@@ -95,3 +99,28 @@ def test_ladders_end_where_bounds_prove_nothing(monkeypatch: pytest.MonkeyPatch,
     assert [ball.radius for ball in balls] == [0.0] * len(balls)
     assert len(asked) == (2 if stopped else CLIMBS)
     assert min(asked) > 0
+
+
+class Believed(Prover):
+    """Takes a solver's word up to a radius, and settles nothing beyond."""
+
+    def __init__(self, most: float) -> None:
+        super().__init__("auto", order="none", memory=GIBIBYTE, interrupted=lambda: False, seed=0)
+        self._most = most
+
+    def settled(self, problem: Problem, seconds: float) -> Proof:
+        if problem.ball.radius <= self._most:
+            return Proof(0.0, True, Guarantee.SOLVER, self.method)
+        return Proof(-math.inf, False, Guarantee.PROVED, self.method, reason="time-out")
+
+
+def test_a_solvers_word_does_not_become_a_proof_by_what_is_left_undecided() -> None:
+    """Larger balls that nobody settles say nothing of how a smaller one was."""
+    problem = problem_of(1, "linf")
+    found = radius(problem.network, problem.property, problem.center, radius=LARGEST, budget=Budget(queries=40), prover=None)
+    assert isinstance(found.bracket.upper, Side)
+    bounds, near = by_bounds(problem, LARGEST), min(LARGEST, found.bracket.upper.value)
+    answer = ProvedSides(Believed((bounds + near) / 2), Replayer(problem.network)).one(found, problem, 60.0)
+    lower = answer.bracket.lower  # type: ignore[union-attr]
+    assert lower.guarantee is Guarantee.PROVED
+    assert bounds * (1 - 2 * TOLERANCE) <= lower.value <= bounds * (1 + TOLERANCE)

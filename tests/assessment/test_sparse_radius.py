@@ -78,6 +78,15 @@ def test_brackets_only_tighten() -> None:
         assert all(low <= up for low, up in zip(lowers, uppers, strict=True))
 
 
+def test_the_search_tells_the_side_that_its_answer_has() -> None:
+    for seed in range(10):
+        told: list[Progress] = []
+        (answer,) = ask(Question.RADIUS, [asked(seed)], budget=Budget(queries=400), progress=told.append)
+        assert isinstance(answer, RadiusAnswer)
+        upper = answer.bracket.upper
+        assert sides(told[-1])[1] == (float("inf") if upper is None else upper.value)
+
+
 def test_an_interrupt_of_the_proofs_keeps_the_bracket() -> None:
     question = next(q for q in map(asked, range(10)) if exact(q) == MOST)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -67,6 +68,9 @@ def test_infinite_clip_bounds_are_fine_and_nan_ones_are_not() -> None:
     assert Graph((4,), (Node(nl.Clip(-np.inf, 1.0), (0,)),)).output_size == 4
     with pytest.raises(ModelError, match="upper is nan"):
         Graph((4,), (Node(nl.Clip(0.0, np.nan), (0,)),))
+    for ends in ((np.inf, np.inf), (-np.inf, -np.inf)):
+        with pytest.raises(ModelError, match="expected a finite number"):
+            Graph((4,), (Node(nl.Clip(*ends), (0,)),))
 
 
 ZEROS = np.zeros(2, dtype="f4")
@@ -89,6 +93,9 @@ ILL_FORMED: list[tuple[str, op.Operator, tuple[int, ...]]] = [
     ("constants", op.AddConstant(np.ones(3, dtype="f4")), (4,)),
     ("division by zero", op.DivConstant(np.zeros((), dtype="f4")), (4,)),
     ("pool", nl.MaxPool((3, 3), (1, 1), (3, 0), (0, 0), (1, 1)), (1, 4, 4)),
+    ("pool of padding alone at the end", nl.MaxPool((2, 2), (1, 1), (0, 0), (2, 0), (1, 1)), (1, 4, 4)),
+    ("pool of padding alone on both sides of an input", nl.MaxPool((2,), (1,), (1,), (1,), (3,)), (1, 2)),
+    ("pool whose dilation is beyond counting", nl.MaxPool((2,), (1,), (10**9,), (10**9,), (10**9 + 1,)), (1, 2)),
     ("average", op.AveragePool((2,), (2,), (0,), (0,), np.zeros((), dtype="f4")), (1, 4)),
     ("softmax", nl.Softmax(1), (4,)),
     ("lstm", nl.Lstm(np.ones((8, 3), "f4"), np.ones((8, 2), "f4"), np.ones(8, "f4"), ZEROS, np.zeros(3, "f4")), (5, 3)),
@@ -99,6 +106,23 @@ ILL_FORMED: list[tuple[str, op.Operator, tuple[int, ...]]] = [
 def test_operators_that_do_not_fit_are_refused_by_node_name(operator: op.Operator, shape: tuple[int, ...]) -> None:
     with pytest.raises(ModelError, match="node 'here'"):
         GraphBuilder(shape).add(operator, 0, name="here")
+
+
+def test_a_pool_is_refused_where_some_window_reads_padding_alone() -> None:
+    """The largest of no numbers is none: against every window's places, one by one."""
+    ranges = (range(1, 5), range(1, 4), range(1, 3), range(5), range(4), range(1, 5))
+    for size, kernel, stride, begin, end, dilation in product(*ranges):
+        count = op.window_count(size, kernel, stride, dilation, begin + end)
+        if count < 1:
+            continue
+        places = np.arange(count)[:, None] * stride - begin + np.arange(kernel) * dilation
+        fits = bool(((places >= 0) & (places < size)).any(axis=1).all())
+        pool = nl.MaxPool((kernel,), (stride,), (begin,), (end,), (dilation,))
+        if fits:
+            assert pool.output_shape((1, size)) == (1, count)
+        else:
+            with pytest.raises(op.ShapeError, match="without any input"):
+                pool.output_shape((1, size))
 
 
 def test_order_arity_and_flatness_are_checked() -> None:

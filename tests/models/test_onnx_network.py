@@ -14,13 +14,15 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
-from netassay.errors import ModelError
+from netassay.errors import ModelError, PropertyError
 from netassay.models import onnx_operators
 from netassay.models.onnx_network import load_onnx
 from netassay.models.onnx_reader import read_onnx
 from netassay.models.scores import Decision, Meaning
 from netassay.models.torch_network import GraphNetwork, as_function
 from netassay.numerics.box import Box
+from netassay.specs.halfspaces import OutputHalfspaces
+from netassay.specs.problem import Problem
 
 RNG = np.random.default_rng(9)
 Array = NDArray[Any]
@@ -175,6 +177,19 @@ def test_final_softmax_is_recognised_and_logits_recovered(tmp_path: Path, output
     np.testing.assert_allclose(np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True), probabilities, rtol=1e-5)
     for evaluate in network.originals().values():
         np.testing.assert_allclose(evaluate(x), logits, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("last", "size", "outputs"), [(SOFTMAX, 3, Meaning.PROBABILITIES), (SOFTMAX, 3, None), (SIGMOID, 1, None)])
+def test_a_model_whose_head_is_off_is_not_asked_about_its_own_outputs(
+    tmp_path: Path, last: Sequence[Any], size: int, outputs: Meaning | None
+) -> None:
+    """What a specification says of probabilities must not be read off logits, which may hold there where it does not hold."""
+    path, box = classifier(tmp_path, last, size), Box.filled((4,), 0.0, 1.0)
+    unsafe = OutputHalfspaces([np.eye(1, size)], [np.array([0.5])])
+    for network in (load_onnx(path, outputs=outputs), load_onnx(path, outputs=outputs).with_preprocessing(0.5, 2.0).with_domain(box)):
+        with pytest.raises(PropertyError, match="outputs='values'"):
+            Problem(network, box, unsafe)
+    assert Problem(load_onnx(path, outputs=Meaning.VALUES), box, unsafe).network.output_size == size
 
 
 def test_final_softmax_is_kept_for_plain_values(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -229,6 +230,17 @@ def test_agrees_where_only_positive_numbers_make_sense(kind: str, tmp_path: Any)
 def test_agrees_on_two_computed_tensors(kind: str, shape: tuple[int, ...], tmp_path: Any) -> None:
     nodes = [helper.make_node("Exp", ["x"], ["e"]), helper.make_node(kind, ["x", "e"], ["y"])]
     check(model(nodes, shape), tmp_path, draw(*shape))
+
+
+def test_factors_of_a_dense_layer_lose_nothing(tmp_path: Any) -> None:
+    """float32 weights times a float32 factor are exact in float64: the graph is the file's network in real arithmetic."""
+    path = tmp_path / "m.onnx"
+    constants = {"w": np.array([[3.0]], dtype="f4"), "b": np.array([7.0], dtype="f4")}
+    onnx.save(model([helper.make_node("Gemm", ["x", "w", "b"], ["y"], alpha=0.1, beta=0.3)], (1, 1), constants), str(path))
+    (dense,) = read_onnx(path).graph.nodes
+    weight, bias = (getattr(dense.operator, name).item() for name in ("weight", "bias"))
+    assert Fraction(weight) == 3 * Fraction(float(np.float32(0.1)))
+    assert Fraction(bias) == 7 * Fraction(float(np.float32(0.3)))
 
 
 @pytest.mark.parametrize(("kind", "attributes"), [("MaxPool", {}), ("AveragePool", {}), ("AveragePool", {"count_include_pad": 1})])

@@ -318,6 +318,56 @@ def test_without_a_graph_the_module_itself_serves_and_says_so(make: Callable[[],
         from_module(make(), (3,), graph="required")
 
 
+def _through_a_view(x: Tensor) -> Tensor:
+    x = x * 2
+    x[:, :2].clamp_(max=6.0)
+    return x
+
+
+def _through_a_dropout(x: Tensor) -> Tensor:
+    x = x * 2
+    F.dropout(x, 0.5, False).clamp_(max=6.0)
+    return x
+
+
+def _below_a_view(x: Tensor) -> Tensor:
+    x = x * 2
+    rows = x.view(-1, 3, 1)
+    x.clamp_(max=6.0)
+    return rows.flatten(1)
+
+
+def _of_one_piece(x: Tensor) -> Tensor:
+    first, second = (x * 2).split([1, 2], dim=1)
+    second.clamp_(max=6.0)
+    return torch.cat([first, second], dim=1)
+
+
+def _early_softplus(x: Tensor) -> Tensor:
+    return F.softplus(x, threshold=5.0)
+
+
+def _halved(x: Tensor) -> Tensor:
+    return x.half().float()
+
+
+ODD = [_through_a_view, _through_a_dropout, _below_a_view, _early_softplus, _halved]
+
+
+@pytest.mark.parametrize("function", ODD, ids=lambda f: f.__name__)
+def test_what_random_inputs_would_not_show_is_refused(function: Callable[[Tensor], Tensor]) -> None:
+    """What is changed in place under another name, an early end of a softplus, half precision: no graph of another function."""
+    network = from_module(Of(function), (3,))
+    assert network.graph is None
+    x = torch.tensor([[4.0, 7.0, -3.0]])
+    torch.testing.assert_close(network.outputs(x), function(x))
+
+
+def test_numbers_changed_in_place_whose_other_names_are_not_read_again() -> None:
+    agree(Of(lambda x: F.relu_((x * 2).flatten(1))), (3,))
+    agree(Of(lambda x: F.relu((x * 2).view(-1, 3), inplace=True) + 1), (3,))
+
+
 def test_unknown_operator_lists_the_known_ones() -> None:
     with pytest.raises(UnsupportedOperatorError, match=r"call 'cumsum'.*known: abs.*view"):
         graph_from_module(Unknown(), (3,))
@@ -339,6 +389,23 @@ class BatchMean(nn.Module):
 def test_a_module_that_mixes_its_batch_gets_no_graph() -> None:
     with pytest.raises(ModelError, match="deviates from the torch module"):
         from_module(BatchMean(), (3,), graph="required")
+
+
+class OnlyFloat32(BatchMean):
+    """The same, and it does not run in float64, in which such deviations are looked at again."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last = nn.Linear(3, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(super().forward(x).float())
+
+
+def test_a_module_that_does_not_run_in_float64_serves_by_itself() -> None:
+    network = from_module(OnlyFloat32(), (3,))
+    assert network.graph is None
+    assert any("does not run in float64" in note for note in network.notes)
 
 
 BAD: list[tuple[str, Callable[[], nn.Module], str]] = [

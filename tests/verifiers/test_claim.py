@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from decimal import Decimal, localcontext
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from netassay.specs.property import Property
 from netassay.specs.reachability import Direction, Output, Reachability
 from netassay.specs.robustness import Robustness
 from netassay.specs.uncertainty import Uncertainty
-from netassay.verifiers.claim import Claim, claim_of, negated
+from netassay.verifiers.claim import Claim, Part, claim_of, negated
 from netassay.verifiers.probe import values
 from random_graphs import GraphOnly, random_graph
 
@@ -100,6 +101,29 @@ def test_lower_bounds_convert_monotonically_and_nan_to_nothing(name: str) -> Non
     assert found[2] <= 0 <= found[4]
     assert not claim.holds(math.nan)
     assert not claim.value(math.nan) > 0
+
+
+@pytest.mark.parametrize("reference", [None, (0.5, 0.125, 0.25, 0.0, 0.125)])
+def test_divergences_lie_between_the_claim_and_its_negation(reference: tuple[float, ...] | None) -> None:
+    graph = random_graph("dense", 3, outputs=5)
+    net = GraphOnly(graph, OutputConvention(), Box.filled(graph.input_shape, -1, 1))
+    claim = claim_of(Problem(net, net.domain, Uncertainty(0.0625, reference)), exact=True)
+    above = negated(claim)
+    assert above is not None
+    with localcontext(prec=60):
+        q = [Decimal(1) / 5] * 5 if reference is None else [Decimal(w) for w in reference]
+        for scores in np.random.default_rng(0).normal(0, 3, (50, 5)).tolist():
+            total = sum(Decimal(z).exp() for z in scores)
+            logs = [Decimal(z) - total.ln() for z in scores]
+            s = sum(w * (w.ln() - log) for w, log in zip(q, logs, strict=True) if w) - Decimal("0.0625")
+            low, high = (_at(side.parts[0], logs) for side in (claim, above))
+            assert low <= s <= -high
+            assert -high - low < Decimal("1e-12")
+
+
+def _at(part: Part, outputs: list[Decimal]) -> Decimal:
+    terms = (Decimal(c) * z for c, z in zip(part.rows[0].tolist(), outputs, strict=True))
+    return sum(terms, Decimal(float(part.constants[0])))
 
 
 def test_a_single_logit_has_two_labels() -> None:

@@ -12,14 +12,16 @@ from numpy.typing import NDArray
 from netassay.errors import CapabilityError
 from netassay.models import nonlinear as nl
 from netassay.models import operators as op
+from netassay.models.builder import GraphBuilder
 from netassay.models.graph import Graph, Node
 from netassay.numerics.box import Box
 from netassay.numerics.budget import Clock
 from netassay.results.guarantee import Guarantee
 from netassay.specs.halfspaces import OutputHalfspaces
 from netassay.specs.problem import Problem
+from netassay.specs.regions import Ball
 from netassay.verifiers.base import Limits, Task
-from netassay.verifiers.claim import Claim, claim_of
+from netassay.verifiers.claim import Claim, Part, claim_of
 from netassay.verifiers.region import Regions
 from netassay.verifiers.registry import VERIFIERS
 from random_graphs import GraphOnly
@@ -114,3 +116,72 @@ def test_neurons_of_no_symbols() -> None:
     problem = Problem(GraphOnly(Graph((1,), tuple(nodes))), Box(np.array([-1e-310]), np.array([-1e-310])), unsafe)
     found = list(VERIFIERS["neurify"].build().verify(Task(claim_of(problem), Regions.of([problem.region]), Limits(Clock(1.0)))))
     assert found
+
+
+SMALLEST = 5e-324
+FEATHER: tuple[tuple[tuple[float, ...], float, float], ...] = (
+    ((1e-200, 1e-200, 1e300, 1e100), 0.0, 1.0),
+    ((1e300,), SMALLEST, SMALLEST),
+    ((1e300,), 0.0, SMALLEST),
+    ((1e300,), SMALLEST, 3 * SMALLEST),
+    ((1e-160, 1e-170, 1e165, 1e165), -1.0, 1.0),
+)
+"""Factors that follow each other, and the ends of x: a product underflows, or an end has no half, and what is lost is scaled up again."""
+
+
+@pytest.mark.parametrize(("factors", "low", "high"), FEATHER)
+@pytest.mark.parametrize("dense_at", [0, 2])
+def test_what_underflows_and_is_scaled_up_again_is_not_lost(factors: tuple[float, ...], low: float, high: float, dense_at: int) -> None:
+    """``relu(factors * x) < half of what it reaches`` fails, at the upper end, and nothing says that it holds."""
+    nodes: list[Node] = []
+    for i, factor in enumerate(factors):
+        one = op.Dense(np.array([[factor]]), np.zeros(1)) if i == min(dense_at, len(factors) - 1) else op.MulConstant(np.full((), factor))
+        nodes.append(Node(one, (i,)))
+    nodes.append(Node(nl.Relu(), (len(nodes),)))
+    product = Fraction(high)
+    for factor in factors:
+        product *= Fraction(factor)
+    nodes.append(Node(op.Dense(np.array([[-1.0]]), np.array([float(product) / 2])), (len(nodes),)))
+    claim = Claim(Graph((1,), tuple(nodes)), (Part(np.ones((1, 1)), np.zeros(1)),), strict=True)
+    least = Fraction(float(product) / 2) - product
+    assert least < 0
+    box = Regions.of([Box(np.array([low]), np.array([high]))])
+    for name in VERIFIERS:
+        if name == "marabou":
+            continue
+        try:
+            found = list(VERIFIERS[name].build().verify(Task(claim, box, Limits(Clock(0.05)))))
+        except CapabilityError:
+            continue
+        for finding in found:
+            assert not finding.proved, name
+            assert finding.lower == -np.inf or Fraction(finding.lower) <= least, name
+
+
+FAR: tuple[tuple[tuple[float, ...], tuple[float, ...], float, float], ...] = (
+    ((), (1e149, 1e-160, 1e-165), 1e99, 1e-80),
+    ((1e-170, 1e-170), (1e90,), 1e250, 0.75),
+    ((), (1.0,), 1.0, 0.75),
+)
+"""Factors before and after a ReLU, how far a feature moves, and s where it does not."""
+
+
+@pytest.mark.parametrize(("before", "after", "most", "center"), FAR)
+def test_changes_that_underflow_on_their_way_are_not_lost(
+    before: tuple[float, ...], after: tuple[float, ...], most: float, center: float
+) -> None:
+    """The same for balls of changed features, whose forms go back through several layers at once."""
+    builder, value, least = GraphBuilder((2,)), 0, Fraction(most)
+    for factor in before:
+        value, least = builder.add(op.MulConstant(np.full((), factor)), value), least * Fraction(factor)
+    value = builder.add(nl.Relu(), value)
+    for factor in after:
+        value, least = builder.add(op.Dense(factor * np.eye(2), np.zeros(2)), value), least * Fraction(factor)
+    graph = builder.build(builder.add(op.Dense(np.array([[-1.0, -1.0]]), np.array([center])), value))
+    claim = Claim(graph, (Part(np.ones((1, 1)), np.zeros(1)),), strict=True)
+    ball, least = Ball(np.zeros(2), 1, 0, Box.filled((2,), 0.0, most)), Fraction(center) - least
+    assert least < 0
+    for name in ("auto", "pixel-splitting", "crown"):
+        for finding in VERIFIERS[name].build().verify(Task(claim, Regions.of([ball]), Limits(Clock(0.1)))):
+            assert not finding.proved
+            assert finding.lower == -np.inf or Fraction(finding.lower) <= least

@@ -169,6 +169,31 @@ def _subproblems(seed: int) -> int:
     return last(Neurify().verify(Task(claim(network(seed), seed), Regions.of([UNIT_SQUARE])))).subproblems
 
 
+@pytest.mark.parametrize("scaled", [False, True])
+def test_signs_of_neurons_that_read_the_inputs_one_by_one(scaled: bool) -> None:
+    """ReLUs right after the inputs, or after a scaling of each: what their signs say of the input is followed too."""
+    rng, split, x = np.random.default_rng(4), 0, 2 * points(64) - 1
+    for _ in range(40):
+        builder, value = GraphBuilder((2,)), 0
+        if scaled:
+            value = builder.add(op.MulConstant(rng.integers(1, 9, 2) / 4 * rng.choice([-1.0, 1.0], 2)), value)
+            value = builder.add(op.AddConstant(rng.integers(-4, 5, 2) / 8), value)
+        value = builder.add(nl.Relu(), value)
+        for size in (3, 1):
+            value = builder.add(nl.Relu(), value) if size == 1 else value
+            value = builder.add(op.Dense(rng.integers(-8, 9, (size, builder.shape(value)[0])) / 8, rng.integers(-4, 5, size) / 8), value)
+        graph = builder.build(value)
+        least = float(Evaluator(BoundedGraph(graph)).outputs(x).min())
+        for margin in (-0.03125, 0.03125):
+            asked = Claim(graph, (Part(np.ones((1, 1)), np.array([margin - least])),), strict=True)
+            task = Task(asked, Regions.of([Box.filled((2,), -1.0, 1.0)]), Limits(Clock(2.0)))
+            finding = last(Neurify().verify(task))
+            assert finding.lower <= margin
+            assert not finding.proved or margin > 0
+            split += finding.subproblems > 2
+    assert split > 10
+
+
 def test_what_it_does_not_serve_it_refuses() -> None:
     graph = random_graph("tanh", 0)
     smooth = Claim(graph, (Part(np.ones((1, graph.output_size)), np.zeros(1)),), strict=True)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from netassay.assessment.answers import common
+from netassay.assessment.centre import Centre, screened
 from netassay.assessment.lipschitz import lipschitz
 from netassay.assessment.proved_sides import ProvedSides
 from netassay.assessment.proving import Prover
@@ -21,12 +22,11 @@ from netassay.assessment.session import Session
 from netassay.assessment.settings import Progress, Settings
 from netassay.assessment.starts import Array, StartPoints, fitted
 from netassay.assessment.stopping import StopRule, Target, checked_target, target_text
-from netassay.checking.replay import Replayer, classify, require_repeatable
+from netassay.checking.replay import Replayer, require_repeatable
 from netassay.errors import CapabilityError, RegionError, UsageError
 from netassay.falsifiers.base import Method, Objective
 from netassay.falsifiers.registry import method_entry
 from netassay.falsifiers.search import MOST_NUMBERS, MOST_ROWS, Search
-from netassay.models.scores import Scale
 from netassay.numerics.box import Box
 from netassay.numerics.budget import Budget, Clock
 from netassay.numerics.interrupts import deferred_interrupts
@@ -216,28 +216,24 @@ def _screen(
     """Labels of the centres, and the answers that need no search."""
     labels: list[int | None] = []
     answers: list[Answer | None] = []
-    convention = replayer.network.convention
     for problem in problems:
-        outputs = classify(replayer, problem.center)
+        centre = screened(problem, replayer)
         if question is not Question.REACH and isinstance(problem.region, Box):
             raise RegionError(f"{question} needs a ball around an input; a plain box serves 'reach' only")
-        label = int(np.argmax(convention.scores(outputs, Scale.LOGITS))) if replayer.network.labels else None
-        value = float(problem.property.values(convention.scores(outputs[None], problem.property.on))[0])
-        labels.append(label)
-        answers.append(_without_search(question, problem, replayer, settings, label, value))
+        labels.append(centre.label)
+        answers.append(_without_search(question, problem, replayer, settings, centre))
     return labels, answers
 
 
-def _without_search(
-    question: Question, problem: Problem, replayer: Replayer, settings: Settings, label: int | None, value: float
-) -> Answer | None:
-    wrong = problem.true_label is not None and label is not None and label != problem.true_label
-    at_center = question is Question.RADIUS and problem.property.is_violated(value)
-    if not wrong and not at_center:
+def _without_search(question: Question, problem: Problem, replayer: Replayer, settings: Settings, centre: Centre) -> Answer | None:
+    at_center = question is Question.RADIUS and problem.property.is_violated(centre.value)
+    if not centre.wrong and not at_center:
         return None
-    outcome = Outcome.MISCLASSIFIED if wrong else Outcome.RISK_AT_CENTER
-    shared = common(problem, settings, outcome=outcome, center_value=value, label=label, queries=1, calls=1, interrupted=False)
-    return _empty(question, shared) if wrong else _risk_at_center(problem, replayer, settings, shared)
+    outcome = Outcome.MISCLASSIFIED if centre.wrong else Outcome.RISK_AT_CENTER
+    shared = common(
+        problem, settings, outcome=outcome, center_value=centre.value, label=centre.label, queries=1, calls=1, interrupted=False
+    )
+    return _empty(question, shared) if centre.wrong else _risk_at_center(problem, replayer, settings, shared)
 
 
 def _empty(question: Question, shared: dict[str, Any]) -> Answer:

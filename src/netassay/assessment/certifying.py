@@ -15,11 +15,11 @@ from netassay.checking.certificates.records import header_record, statement_reco
 from netassay.checking.certificates.statement import Statement
 from netassay.errors import NetassayError
 from netassay.numerics.budget import Clock
-from netassay.results.answer import Answer, RadiusAnswer, ReachAnswer, Verdict, VerifyAnswer
+from netassay.results.answer import Answer, LipschitzAnswer, RadiusAnswer, ReachAnswer, Verdict, VerifyAnswer
 from netassay.results.guarantee import Arithmetic
 from netassay.results.summary import proved_value
 from netassay.specs.problem import Problem
-from netassay.verifiers.certificates.claims import range_statement, statement_of
+from netassay.verifiers.certificates.claims import range_statement, slope_statement, statement_of
 from netassay.verifiers.certificates.produce import write_certificate
 
 TOOL = f"netassay {__version__}"
@@ -57,6 +57,21 @@ class Certificates(StrEnum):
         return max(PATIENCE, spent) if limit is None else limit
 
 
+@dataclass(frozen=True, slots=True)
+class Slopes:
+    """Proved bounds of slopes from the centre of a ball.
+
+    Args:
+        falling: Of the falling side.
+        steepest: Of both; None where that is not proved.
+        radius: What Theorem 1 makes of it; None for nothing.
+    """
+
+    falling: float
+    steepest: float | None
+    radius: float | None
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Proved:
     """What is proved of one input.
@@ -65,12 +80,14 @@ class Proved:
         problem: Network, property and the region in which it holds.
         words: The same in words.
         ends: The range of s, where that is what is proved; None on a side that is not.
+        slopes: The slopes of s, where these are what is proved.
         float32: Whether it is proved of the network as float32 evaluates it.
     """
 
     problem: Problem
     words: str
     ends: tuple[float | None, float | None] | None = None
+    slopes: Slopes | None = None
     float32: bool = False
 
     def statement(self) -> Statement:
@@ -79,6 +96,8 @@ class Proved:
         Raises:
             CapabilityError: If it has no form that certificates know.
         """
+        if self.slopes is not None:
+            return slope_statement(self.problem, self.slopes.falling, self.slopes.steepest, self.slopes.radius)
         found = statement_of([self.problem]) if self.ends is None else range_statement([self.problem], [self.ends])
         return replace(found, float32=self.float32)
 
@@ -126,7 +145,18 @@ def proved(problem: Problem, answer: Answer) -> Proved | None:
             return None
         ends = (None if low is None else low - _slack(low), None if high is None else high + _slack(high))
         return Proved(representable_problem(problem), f"{_words(problem)} lies in [{ends[0]}, {ends[1]}]", ends)
-    return None
+    return _slopes(problem, answer) if isinstance(answer, LipschitzAnswer) else None
+
+
+def _slopes(problem: Problem, answer: LipschitzAnswer) -> Proved | None:
+    falling, steepest = proved_value(answer.falling.upper), proved_value(answer.bracket.upper)
+    if falling is None:
+        return None
+    words = f"{_words(problem)} falls by at most {falling} times the distance"
+    if steepest is not None:
+        words += f", and changes by at most {steepest} times the distance"
+    slopes = Slopes(falling, steepest, proved_value(answer.d_prime_lower))
+    return Proved(representable_problem(problem), words, slopes=slopes)
 
 
 def _slack(end: float) -> float:
@@ -203,7 +233,7 @@ def joined(found: Sequence[Certificate], path: Path | str) -> int:
         for one, statement in zip(found, statements, strict=True):
             source.write_bytes(one.content)
             for record in read_records(source):
-                if record.kind not in ("header", "region", "rows"):
+                if record.kind not in ("header", "region", "rows", "slopes"):
                     writer.write(_renumbered(record, before))
             before += len(statement.cases)
         writer.finish()

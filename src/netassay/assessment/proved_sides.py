@@ -105,7 +105,8 @@ class ProvedSides:
         return answer
 
     def _grown(self, answer: RadiusAnswer, ball: SafeBall, clock: Clock) -> RadiusAnswer:
-        if ball.radius <= 0:
+        """With the radius of a ball that is proved now: one that is told again beside an undecided proof has been taken in already."""
+        if ball.radius <= 0 or not ball.proof.proved:
             return answer
         side = Side(ball.radius, Guarantee.PROVED, ball.proof.source, Arithmetic.REAL)
         if ball.proof.guarantee is not Guarantee.PROVED:
@@ -157,7 +158,8 @@ class ProvedSides:
         claim = claim_of(problem, exact=True)
         limits = Limits(Clock(seconds), self._prover.memory, self._prover.interrupted)
         attained = (_value(answer.falling.lower), _value(answer.bracket.lower))
-        for found in slope_bounds(claim, problem.ball, limits, attained):
+        for rows in slope_bounds(claim, problem.ball, limits, attained):
+            found = rows if claim.above is None else rows.of_rounded()
             answer = replace(
                 answer,
                 bracket=_steeper(answer.bracket, found.steepest, self._noise(answer, answer.witness)),

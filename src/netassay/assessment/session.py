@@ -193,8 +193,12 @@ class Session:
     def _passed(self, rising: NDArray[np.float64], falling: NDArray[np.float64], nearest: NDArray[np.float64]) -> NDArray[np.bool_]:
         if self.settings.target is None:
             return np.zeros(len(self.problems), dtype=bool)
-        counted = 1 if self.search.space.norm is Norm.L0 else 0  # a witness of n changes leaves n - 1 that may be safe
-        return passed(self.question, self.settings.target, rising, falling, nearest - counted)
+        return passed(self.question, self.settings.target, rising, falling, nearest - self._beyond)
+
+    @property
+    def _beyond(self) -> int:
+        """How much farther a witness lies than the radius that it leaves: n changes leave n - 1 that may be safe."""
+        return 1 if self.search.space.norm is Norm.L0 else 0
 
     def _end_where_reached(self) -> None:
         """Problems whose attained side has reached the target are finished, once a replay agrees."""
@@ -229,7 +233,8 @@ class Session:
     def lines(self) -> list[tuple[int | None, float | None, float | None]]:
         """Best bounds so far, one line per problem."""
         if self.question is Question.RADIUS:
-            return [(p.index, None, float(d) if np.isfinite(d) else None) for p, d in zip(self.problems, self.nearest, strict=True)]
+            least = np.maximum(0.0, self.nearest - self._beyond)
+            return [(p.index, None, float(d) if np.isfinite(d) else None) for p, d in zip(self.problems, least, strict=True)]
         rising, falling = self.confirmed.value
         rows: list[tuple[int | None, float | None, float | None]] = []
         for i, problem in enumerate(self.problems):

@@ -8,11 +8,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from netassay.checking.replay import rounding_of
 from netassay.results.bracket import Bracket, End, Side
-from netassay.results.guarantee import Arithmetic
-
-ROUNDING = {Arithmetic.FLOAT64: 1e-9, Arithmetic.FLOAT32: 2e-5}
-"""How far, relative to its size, a value evaluated in that arithmetic may be off by rounding alone."""
 
 
 def raised(bracket: Bracket, lower: Side) -> Bracket:
@@ -32,4 +29,4 @@ def settled_upper(bracket: Bracket, upper: Side) -> Bracket:
 
 
 def _rounding(attained: Side, proved: Side) -> float:
-    return ROUNDING.get(attained.arithmetic, 1e-5) * (1 + abs(proved.value))
+    return rounding_of(attained.arithmetic) * (1 + abs(proved.value))

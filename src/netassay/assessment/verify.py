@@ -12,14 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from netassay.assessment.answers import common
+from netassay.assessment.centre import Centre, screened
 from netassay.assessment.proving import PATIENCE, Proof, Prover, replayed
 from netassay.assessment.rounding import representable_problem
 from netassay.assessment.settings import Progress, Settings
 from netassay.assessment.settling import raised, settled_upper
 from netassay.assessment.stopping import StopRule
-from netassay.checking.replay import Replayer, classify, require_repeatable
+from netassay.checking.replay import Replayer, require_repeatable
 from netassay.errors import InconsistentClaimsError, UsageError
-from netassay.models.scores import Scale
 from netassay.numerics.budget import Budget, Clock
 from netassay.numerics.interrupts import deferred_interrupts
 from netassay.results.answer import Outcome, Question, Verdict, VerifyAnswer
@@ -95,19 +95,17 @@ class _Standing:
     """What is known of one problem."""
 
     problem: Problem
-    value: float
-    label: int | None
+    centre: Centre
     bracket: Bracket
     trace: Trace
     witness: Witness | None = None
     proof: Proof | None = None
     queries: int = 1
-    wrong: bool = False
 
     @property
     def open(self) -> bool:
         """Whether there is still something to find out."""
-        return not self.wrong and not self.violated and (self.proof is None or not self.proof.proved)
+        return not self.centre.wrong and not self.violated and (self.proof is None or not self.proof.proved)
 
     @property
     def violated(self) -> bool:
@@ -147,13 +145,9 @@ class _Verification:
         return self._settings.interrupted() or (stop is not None and stop.said)
 
     def _begun(self, problem: Problem) -> _Standing:
-        replayer, convention = self._replayer, self._replayer.network.convention
-        outputs = classify(replayer, problem.center)
-        label = int(np.argmax(convention.scores(outputs, Scale.LOGITS))) if replayer.network.labels else None
-        value = float(problem.property.values(convention.scores(outputs[None], problem.property.on))[0])
-        standing = _Standing(problem, value, label, Bracket(End.UPPER), Trace())
-        standing.wrong = problem.true_label is not None and label is not None and label != problem.true_label
-        if not standing.wrong:
+        replayer = self._replayer
+        standing = _Standing(problem, screened(problem, replayer), Bracket(End.UPPER), Trace())
+        if not standing.centre.wrong:
             point = problem.center.astype(problem.network.dtype)
             if not problem.region.contains(point.astype(np.float64)[None])[0]:
                 point = problem.center
@@ -247,9 +241,9 @@ class _Verification:
         shared: dict[str, Any] = common(
             standing.problem,
             self._settings,
-            outcome=Outcome.MISCLASSIFIED if standing.wrong else Outcome.MEASURED,
-            center_value=standing.value,
-            label=standing.label,
+            outcome=Outcome.MISCLASSIFIED if standing.centre.wrong else Outcome.MEASURED,
+            center_value=standing.centre.value,
+            label=standing.centre.label,
             queries=standing.queries,
             calls=0,
             interrupted=self._settings.interrupted(),
@@ -272,7 +266,7 @@ class _Verification:
 
     def _verdict(self, standing: _Standing) -> tuple[Verdict, str]:
         proof = standing.proof
-        if standing.wrong:
+        if standing.centre.wrong:
             return Verdict.UNKNOWN, "misclassified"
         if standing.violated:
             if proof is not None and proof.proved and proof.guarantee is Guarantee.PROVED:

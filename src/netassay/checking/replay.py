@@ -28,6 +28,11 @@ REMEMBERED = 32
 """Outputs that a replayer keeps at hand."""
 
 
+def rounding_of(arithmetic: Arithmetic) -> float:
+    """How much of its size a value evaluated in that arithmetic may be off by rounding alone."""
+    return 1e-9 if arithmetic is Arithmetic.FLOAT64 else 2e-5
+
+
 @dataclass(frozen=True)
 class Engine:
     """One way to evaluate the model: raw outputs (N, m) in float64 of points (N, *shape), one point at a time."""
@@ -39,7 +44,7 @@ class Engine:
     @property
     def rounding(self) -> float:
         """How much of a value's size this engine may differ from another by rounding alone."""
-        return 1e-9 if self.arithmetic is Arithmetic.FLOAT64 else 2e-5
+        return rounding_of(self.arithmetic)
 
 
 class Replayer:

@@ -8,12 +8,16 @@ from math import prod
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from netassay.models import nonlinear, windowed
 from netassay.models.assembler import Operand, Value
 from netassay.models.operators import Operator, Shape
 from netassay.models.torch_export import Call, Handler, as_array
+
+LEAST_THRESHOLD = 20.0
+"""From here on (torch's default) a softplus is its input as far as float32 can tell."""
 
 
 def _unary(make: type[Operator]) -> Handler:
@@ -32,7 +36,7 @@ def _dropout(c: Call) -> Value:
 
 def _to(c: Call) -> Value:
     dtype = c.get("dtype")
-    if dtype is not None and not dtype.is_floating_point:
+    if dtype is not None and dtype not in (torch.float32, torch.float64):
         raise c.refuse(f"casts a computed tensor to {dtype}")
     return c.value()
 
@@ -359,6 +363,8 @@ def _selu(c: Call) -> Value:
 
 def _softplus(c: Call) -> Value:
     beta = float(c["beta"])
+    if float(c["threshold"]) < LEAST_THRESHOLD:
+        raise c.refuse(f"a threshold of {c['threshold']}: it is no softplus beyond; expected {LEAST_THRESHOLD:g} or more")
     if beta == 1.0:
         return c.assembler.unary(nonlinear.Softplus(), c.value())
     return c.assembler.pair("div", c.assembler.unary(nonlinear.Softplus(), c.assembler.scaled(c.value(), beta)), np.asarray(beta))

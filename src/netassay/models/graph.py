@@ -173,5 +173,10 @@ def _check_numbers(operator: Operator, label: str) -> None:
                 raise ModelError(
                     f"{label}: {bad} of {value.size} numbers in {field.name} are NaN or infinite; nothing can be measured with them"
                 )
-        elif isinstance(value, float) and (isnan(value) or (np.isinf(value) and not isinstance(operator, Clip))):
+        elif isinstance(value, float) and (isnan(value) or (np.isinf(value) and not _no_limit(operator, field.name, value))):
             raise ModelError(f"{label}: {field.name} is {value}; expected a finite number")
+
+
+def _no_limit(operator: Operator, field: str, value: float) -> bool:
+    """Whether an infinite number stands for a clip that does not bind on that side; at the other infinity its results would be infinite."""
+    return isinstance(operator, Clip) and (field, value) in (("lower", -np.inf), ("upper", np.inf))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from math import prod
@@ -20,6 +21,11 @@ if TYPE_CHECKING:
     from netassay.models.graph import Graph
 
 
+def identity(graph_sha256: str, convention: OutputConvention) -> str:
+    """What tells networks with operator graphs apart: structure and weights, and what the outputs mean."""
+    return hashlib.sha256(repr((graph_sha256, str(convention.meaning), str(convention.decision))).encode()).hexdigest()
+
+
 class Network(ABC):
     """A function on batches of inputs, with a domain, an output convention and an identity.
 
@@ -31,9 +37,12 @@ class Network(ABC):
         sha256: Identity of structure and weights (or of the black box as far as it can be known).
         device: Torch device on which it evaluates.
         notes: What its user should know about how it was read, one sentence each.
+    Attributes:
+        recovered: Whether the model's last operator, a softmax or sigmoid, was taken off: the outputs are not the model's own then.
     """
 
     differentiable: ClassVar[bool]
+    recovered: bool = False
 
     def __init__(
         self,

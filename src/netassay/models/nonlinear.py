@@ -5,7 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
+
 from netassay.models.operators import Operator, Shape, ShapeError, Weights, broadcast, reduced, window_counts
+
+MOST_EARLY = 1 << 20
+"""Most windows of one axis that are looked at one by one; where there are more, the padding is refused."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,10 +158,23 @@ class MaxPool(Operator):
         (shape,) = shapes
         if len(shape) < 2:
             raise ShapeError(f"pooling needs (channels, *spatial), got {shape}")
-        spans = tuple(d * (k - 1) + 1 for d, k in zip(self.dilations, self.kernel, strict=True))
-        if any(b >= w or e >= w + s for b, e, w, s in zip(self.begins, self.ends, spans, self.strides, strict=True)):
-            raise ShapeError(f"padding {self.begins} and {self.ends} leaves windows of {self.kernel} without any input")
-        return (shape[0], *window_counts(shape[1:], self.kernel, self.strides, self.begins, self.ends, self.dilations))
+        counts = window_counts(shape[1:], self.kernel, self.strides, self.begins, self.ends, self.dilations)
+        rows = zip(counts, shape[1:], self.kernel, self.strides, self.begins, self.dilations, strict=True)
+        if not all(_windows_read(*row) for row in rows):
+            raise ShapeError(
+                f"padding {self.begins} and {self.ends} (dilations {self.dilations}) leaves windows of {self.kernel} without any input"
+            )
+        return (shape[0], *counts)
+
+
+def _windows_read(count: int, size: int, kernel: int, stride: int, begin: int, dilation: int) -> bool:
+    """Whether each window along an axis holds a number that is not padding: the largest of none is no number."""
+    if begin > dilation * (kernel - 1) or (count - 1) * stride - begin >= size:
+        return False
+    if dilation <= size:
+        return True
+    early = min(count, -(-begin // stride), dilation)  # windows that begin in the padding; from then on they repeat
+    return early <= MOST_EARLY and bool(((np.arange(early) * stride - begin) % dilation < size).all())
 
 
 @dataclass(frozen=True, eq=False)

@@ -66,6 +66,7 @@ def _network(source: Source, head: Head, device: str, domain: Box | None) -> Gra
         device=device,
         originals=partial(evaluators, source, _tensor_before(source, head)),
         notes=(*source.notes, *head.notes),
+        recovered=head.removed is not None,
     )
 
 

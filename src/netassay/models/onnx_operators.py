@@ -221,8 +221,8 @@ def _gemm(c: Context) -> Operand:
         left = left.T if not isinstance(left, Value) else c.assembler.transpose(left, [1, 0])
     if isinstance(left, Value) and not isinstance(right, Value) and not isinstance(bias, Value):
         weight = right if c.attributes.get("transB", 0) else right.T
-        weight = np.ascontiguousarray(weight * np.asarray(alpha, dtype=weight.dtype))
-        offset = None if bias is None else bias * np.asarray(beta, dtype=bias.dtype)
+        weight = np.ascontiguousarray(_multiple(weight, alpha))
+        offset = None if bias is None else _multiple(bias, beta)
         if offset is None or prod(offset.shape) in (1, weight.shape[0]):
             return c.assembler.linear(left, weight, None if offset is None else offset.reshape(-1))
     if c.attributes.get("transB", 0):
@@ -232,10 +232,13 @@ def _gemm(c: Context) -> Operand:
         product = c.assembler.pair("mul", product, np.asarray(alpha, dtype=np.float32))
     if bias is None:
         return product
-    scaled = (
-        bias if beta == 1.0 else c.assembler.scaled(bias, beta) if isinstance(bias, Value) else bias * np.asarray(beta, dtype=bias.dtype)
-    )
+    scaled = _multiple(bias, beta) if not isinstance(bias, Value) else bias if beta == 1.0 else c.assembler.scaled(bias, beta)
     return c.assembler.pair("add", product, scaled)
+
+
+def _multiple(array: Array, factor: float) -> Array:
+    """The constant times a factor: in float64, in which products of float32 numbers are exact; as it is for 1."""
+    return array if factor == 1.0 else np.asarray(array.astype(np.float64) * factor)
 
 
 def _matmul(c: Context) -> Operand:

@@ -44,6 +44,9 @@ ARITHMETIC: dict[Any, Callable[..., Any]] = {
 }
 """What programs do with lengths; computed while reading."""
 
+PASSED_ON = frozenset({"dropout", "feature_dropout", "alpha_dropout"})
+"""Operators that, in evaluation mode, hand on the very tensor that they are given, and whose schema does not say so."""
+
 NO_EFFECT = frozenset({"_assert_scalar", "_assert_async", "_assert_tensor_metadata", "sym_constrain_range_for_size", "sym_constrain_range"})
 
 
@@ -127,6 +130,9 @@ class _Reader:
     def __init__(self, program: ExportedProgram) -> None:
         self.program = program
         self.values: dict[fx.Node, Any] = {}
+        self._owners: dict[fx.Node, fx.Node] = {}
+        """Of a view the node whose numbers it shows."""
+        self._places = {node: place for place, node in enumerate(program.graph.nodes)}
 
     def read(self) -> Graph:
         assembler = self._inputs()
@@ -181,6 +187,7 @@ class _Reader:
         args, kwargs = self._resolve(list(node.args)), {k: self._resolve(v) for k, v in node.kwargs.items()}
         if target is operator.getitem:
             self.values[node] = args[0][args[1]]
+            self._views(node)
             return
         if target in ARITHMETIC and not any(isinstance(a, Value) for a in args):
             self.values[node] = ARITHMETIC[target](*args)
@@ -193,6 +200,10 @@ class _Reader:
         if name in NO_EFFECT:
             return
         arguments = _bind(target, args, kwargs)
+        if target._schema.is_mutable or any(r.alias_info is not None for r in target._schema.returns) or name in PASSED_ON:
+            self._views(node)
+        if target._schema.is_mutable:
+            self._check_views(node, name)
         if not _depends(arguments):
             self.values[node] = _fold(target, arguments, node.name)
             return
@@ -203,6 +214,23 @@ class _Reader:
         self.values[node] = result
         if target._schema.is_mutable and isinstance(node.args[0], fx.Node):
             self.values[node.args[0]] = result  # in place: later readers of the argument see the result
+
+    def _views(self, node: fx.Node) -> None:
+        """Notes that a call's result shares the numbers of its first argument."""
+        if node.args and isinstance(node.args[0], fx.Node):
+            self._owners[node] = self._owners.get(node.args[0], node.args[0])
+
+    def _check_views(self, node: fx.Node, name: str) -> None:
+        """Refuses to change numbers in place that are read again under another name: only the argument is known to be changed."""
+        changed = node.args[0] if node.args else None
+        if not isinstance(changed, fx.Node):
+            return
+        owner = self._owners.get(changed, changed)
+        for other in (owner, *(view for view, of in self._owners.items() if of is owner)):
+            if other not in (changed, node) and any(self._places[user] > self._places[node] for user in other.users):
+                raise UnsupportedOperatorError(
+                    f"call {node.name!r} ({name}): it changes numbers in place that {other.name!r} shows too, and is read later; clone them"
+                )
 
 
 def _known(handlers: dict[str, Handler]) -> str:

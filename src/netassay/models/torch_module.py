@@ -205,6 +205,7 @@ def _by_graph(
         device=device,
         originals=partial(_originals, module, exported, head.removed),
         notes=(*notes, *head.notes, *((found.note,) if found.note else ())),
+        recovered=head.removed is not None,
     )
 
 
@@ -215,12 +216,25 @@ def module_agreement(network: Network, module: nn.Module, *, inputs: int = 100, 
         double = network.in_float64()
         if double is None:
             raise ModelError(f"{network.name}: it has no float64 form")
-        return as_function(double), _batched(copy.deepcopy(module).double(), network.device)
+        return as_function(double), _in_double(module, network)
 
     source = _batched(module, network.device)
     return compare(
         as_function(network), source, network.domain, name="the torch module", inputs=inputs, seconds=seconds, in_float64=in_float64
     )
+
+
+def _in_double(module: nn.Module, network: Network) -> Evaluate:
+    """A module's float64 form; raises ModelError where it does not run in float64."""
+    evaluate = _batched(copy.deepcopy(module).double(), network.device)
+
+    def call(points: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+        try:
+            return evaluate(points)
+        except Exception as error:  # a module may do anything with a dtype it does not expect
+            raise ModelError(f"{network.name}: it does not run in float64 ({type(error).__name__}: {error})") from error
+
+    return call
 
 
 def _originals(module: nn.Module, exported: Exported, removed: str | None) -> Mapping[str, Evaluate]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 from collections.abc import Callable, Mapping
 from functools import partial
 from math import prod
@@ -17,7 +16,7 @@ from torch import Tensor
 from netassay.errors import DataError, ModelError, UsageError
 from netassay.models.builder import append_before
 from netassay.models.graph import Graph
-from netassay.models.network import Network
+from netassay.models.network import Network, identity
 from netassay.models.operators import AddConstant, DivConstant, Operator, Shape
 from netassay.models.scores import OutputConvention
 from netassay.models.torch_graph import GraphModule
@@ -39,6 +38,7 @@ class GraphNetwork(Network):
         device: Torch device.
         originals: Makes the independent evaluators of ``originals()``; called once, when they are first asked for.
         notes: What its user should know.
+        recovered: Whether the model's last operator was taken off, see ``heads.settle``.
     Raises:
         UsageError: If the device is not there.
     """
@@ -56,19 +56,20 @@ class GraphNetwork(Network):
         device: str = "cpu",
         originals: Callable[[], Mapping[str, Evaluate]] = dict,
         notes: tuple[str, ...] = (),
+        recovered: bool = False,
     ) -> None:
-        identity = hashlib.sha256(repr((graph.sha256, str(convention.meaning), str(convention.decision))).encode()).hexdigest()
         super().__init__(
             name=name,
             domain=domain or Box.unbounded(graph.input_shape),
             output_size=graph.output_size,
             convention=convention,
-            sha256=identity,
+            sha256=identity(graph.sha256, convention),
             device=checked_device(device),
             notes=notes,
         )
         if self.domain.shape != graph.input_shape:
             raise ModelError(f"{name}: the domain has shape {self.domain.shape}, the network takes inputs of shape {graph.input_shape}")
+        self.recovered = recovered
         self._graph = graph
         self._dtype = dtype
         self._make_originals = originals
@@ -131,6 +132,7 @@ class GraphNetwork(Network):
             device=self.device,
             originals=originals,
             notes=(*self.notes, "inputs are normalised inside the network: (x - mean) / std"),
+            recovered=self.recovered,
         )
 
     def memory_per_point(self, *, gradient: bool = False) -> int:

@@ -56,6 +56,8 @@ class Claim:
         strict: Whether s = 0 breaks the claim.
         value: A lower bound of the property's own s from a lower bound of the claim's; the same sign, rounded down.
         label: The label that has to be kept, for classifiers.
+        above: Parts of an s that is nowhere below the property's, each coefficient within 2^-50 of its own size, where ``parts`` had to be
+            rounded; None where they are exact.
     """
 
     graph: Graph
@@ -63,6 +65,7 @@ class Claim:
     strict: bool
     value: Callable[[float], float] = float
     label: int | None = None
+    above: tuple[Part, ...] | None = None
 
     def holds(self, lower: float) -> bool:
         """Whether a proved lower bound of s proves the claim; NaN proves nothing."""
@@ -152,11 +155,12 @@ def _difference(size: int, one: int, other: int) -> Array:
 
 def negated(claim: Claim) -> Claim | None:
     """The claim about -s; None where it has no such form (several parts of several rows)."""
-    if len(claim.parts) == 1:
-        part = claim.parts[0]
+    given = claim.parts if claim.above is None else claim.above
+    if len(given) == 1:
+        part = given[0]
         parts = tuple(Part(-part.rows[i : i + 1], -part.constants[i : i + 1]) for i in range(len(part.rows)))
-    elif all(len(part.rows) == 1 for part in claim.parts):
-        rows, constants = np.concatenate([p.rows for p in claim.parts]), np.concatenate([p.constants for p in claim.parts])
+    elif all(len(part.rows) == 1 for part in given):
+        rows, constants = np.concatenate([p.rows for p in given]), np.concatenate([p.constants for p in given])
         parts = (Part(-rows, -constants),)
     else:
         return None
@@ -257,12 +261,13 @@ def _from_log(t: float, threshold: float, *, up: bool = False) -> float:
 def _uncertainty(asked: Uncertainty, graph: Graph, convention: OutputConvention) -> Claim:
     """``KL(q || f) - eps = sum q_l log q_l - sum q_l log f_l - eps``: linear in the log-probabilities, which are not positive."""
     scored = _log_probabilities(graph, convention)
-    uniform = np.full(scored.output_size, np.nextafter(1 / scored.output_size, 0.0))  # rounded down, and so is the sum
-    q = uniform if asked.reference is None else np.asarray(asked.reference)
+    count = scored.output_size
+    q = np.full(count, 1 / count) if asked.reference is None else np.asarray(asked.reference)
     entropy = float(np.sum(q[q > 0] * np.log(q[q > 0])))
-    constant = entropy - asked.eps
-    constant -= 1e-15 * (len(q) + 8) * (abs(entropy) + asked.eps + 1.0)  # rounding of q, of its logarithm and of the sum
-    return Claim(scored, (Part(-q[None], np.array([constant])),), strict=not asked.zero_is_safe)
+    rounding = 1e-15 * (len(q) + 8) * (abs(entropy) + asked.eps + 1.0)  # of q, of its logarithm and of the sum
+    less, more = (np.nextafter(q, 0.0), np.nextafter(q, 1.0)) if asked.reference is None else (q, q)
+    below, above = (Part(-w[None], np.array([entropy - asked.eps + r])) for w, r in ((less, -rounding), (more, rounding)))
+    return Claim(scored, (below,), strict=not asked.zero_is_safe, above=(above,))
 
 
 def _halfspaces(asked: OutputHalfspaces, graph: Graph, convention: OutputConvention) -> Claim:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from netassay.verifiers.decomposition_sums import Sums
-from netassay.verifiers.rounding import UNDERFLOW, Array, down, gamma, up
+from netassay.verifiers.rounding import SMALLEST, UNDERFLOW, Array, down, gamma, up
 
 MOST_NUMBERS = 1 << 22
 """Most numbers of the ReLUs of all cells: fewer of a group's inputs are cut, those with the largest effect, to stay below."""
@@ -38,7 +38,7 @@ class Cells:
         low, high = _cut(sums, weights, parts)
         middle = low / 2 + high / 2
         radius = np.where(low == high, 0.0, up(np.maximum(high - middle, middle - low)))
-        largest = np.abs(middle) + radius
+        largest = np.maximum(np.abs(middle) + radius, SMALLEST)
         across = np.swapaxes(a, 1, 2)
         value, spread, size = middle @ across + b, radius @ np.abs(across), largest @ np.abs(across) + np.abs(b)
         slack = spread + 4 * gamma(a.shape[2] + 4) * size + UNDERFLOW
@@ -61,7 +61,7 @@ class Cells:
         """(G,) lower bounds of each group's sum less ``<multipliers, x>``, in real arithmetic; -inf where nothing is known."""
         slope = self.slope - multipliers[:, None]
         values = (slope * self.middle).sum(axis=2) - (np.abs(slope) * self.radius).sum(axis=2) + self.offset
-        size = self.size + (np.abs(multipliers)[:, None] * (np.abs(self.middle) + self.radius)).sum(axis=2)
+        size = self.size + (np.abs(multipliers)[:, None] * np.maximum(np.abs(self.middle) + self.radius, SMALLEST)).sum(axis=2)
         return down(np.min(values - 4 * gamma(self.terms) * size - UNDERFLOW, axis=1))
 
 

@@ -18,7 +18,7 @@ Balls are cut into shells, and those of few inputs into boxes; the worst piece i
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
 import numpy as np
@@ -75,6 +75,10 @@ class SlopeBounds:
     def steepest(self) -> float:
         """At least Q."""
         return max(self.falling, self.rising)
+
+    def of_rounded(self) -> SlopeBounds:
+        """The same of an s whose coefficients are all larger than those of the claim, in one ratio, by 2^-50 at most."""
+        return replace(self, falling=self.falling * (1 + 2**-48), rising=self.rising * (1 + 2**-48))
 
 
 def slope_bounds(

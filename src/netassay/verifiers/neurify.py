@@ -229,7 +229,7 @@ class _Search:
         return Zonotopes(self._bounded, self._task.region, known, self._bounded.relaxed)
 
     def _read(self, zonotopes: Zonotopes) -> dict[int, Range]:
-        return {value: zonotopes.ranges[value] for value in self._bounded.relaxed if value > 0}
+        return {value: zonotopes.ranges[value] for value in self._bounded.relaxed}
 
     def _see(self, point: Array) -> None:
         found = least(self._claim, self._evaluator, point[None])

@@ -14,7 +14,7 @@ from netassay.numerics.norms import Norm
 from netassay.specs.ball_geometry import Geometry
 from netassay.specs.ball_linear import lower_bounds, minimiser
 from netassay.specs.regions import Ball
-from netassay.verifiers.rounding import LARGEST, UNDERFLOW, Array, down, gamma
+from netassay.verifiers.rounding import LARGEST, SMALLEST, UNDERFLOW, Array, down, gamma
 
 Positions = NDArray[np.intp]
 
@@ -117,7 +117,7 @@ class Regions:
 def _box_minimum(rows: Array, low: Array, high: Array, owner: Positions) -> Array:
     size = rows.shape[1]
     middle, radius = low / 2 + high / 2, (high - low) / 2
-    magnitude = np.maximum(np.abs(low), np.abs(high))
+    magnitude = np.maximum(np.maximum(np.abs(low), np.abs(high)), SMALLEST)
     weights = np.abs(rows)
     if len(low) == 1:
         value, slack = rows @ middle[0] - weights @ radius[0], weights @ magnitude[0]

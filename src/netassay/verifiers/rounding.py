@@ -23,10 +23,20 @@ UNDERFLOW = 1e-150
 LARGEST = 1e100
 """Magnitudes from here on give no bound."""
 
+SMALLEST = 1e-300
+"""What smaller magnitudes count as in error bounds: half of a number near the smallest floats is not exact."""
+
 
 def gamma(terms: int) -> float:
     """Higham's constant, enlarged for the rounding of the error terms themselves; ``terms`` below 2**40."""
     return (terms + 16) * UNIT * 1.01
+
+
+def underflows(*factors: Array) -> bool:
+    """Whether a product of one number of each array, none of them 0, may underflow: what it loses counts where it is scaled up again."""
+    with np.errstate(all="ignore"):
+        least = float(np.prod([np.abs(f[f != 0]).min(initial=1.0) for f in factors]))
+    return not least >= SMALLEST
 
 
 def down(values: Any) -> Array:

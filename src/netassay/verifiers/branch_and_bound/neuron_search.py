@@ -150,7 +150,7 @@ class NeuronSearch:
             return
         made = children(self._steered, nodes.rows, column)
         if made.low is not None:
-            made = _better(self._steered, made, self._steered.cancelled(made))
+            made = better(self._steered, made, self._steered.cancelled(made))
         estimate, rows = ascend(self._steered, made, self._ascent(self._steps), self._goal, lambda: self._limits.over)
         both = np.tile(np.arange(len(nodes)), 2)
         found = np.maximum(nodes.estimate[both], estimate.numpy().astype(np.float64))
@@ -212,7 +212,7 @@ class NeuronSearch:
         return np.concatenate(points)
 
 
-def _better(steered: Steered, one: Rows, other: Rows) -> Rows:
+def better(steered: Steered, one: Rows, other: Rows) -> Rows:
     """Rows with the multipliers of whichever gives the larger bound."""
     if one.multiplier is None or other.multiplier is None:
         return one

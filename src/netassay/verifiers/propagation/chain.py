@@ -17,7 +17,7 @@ from netassay.models.operators import AddConstant, Dense, MulConstant, Reshape, 
 from netassay.verifiers.propagation.interval import BoundedGraph, Range
 from netassay.verifiers.region import Positions
 from netassay.verifiers.relaxations import lines
-from netassay.verifiers.rounding import LARGEST, UNDERFLOW, Array, gamma
+from netassay.verifiers.rounding import LARGEST, SMALLEST, UNDERFLOW, Array, gamma, underflows
 
 ROWS = 1024
 """Rows that are pushed back together: their coefficients fit a core's cache."""
@@ -42,14 +42,19 @@ class Layer:
 
 
 class _Composer:
-    """Collects what stands between two ReLUs into one layer: a single dense operator, scaled and shifted on either side."""
+    """Collects what stands between two ReLUs into one layer: a single dense operator, scaled and shifted on either side.
+
+    Where factors underflow when they are multiplied, there is no layer: a later factor might make up for them.
+    """
 
     def __init__(self, size: int) -> None:
         self.weight: Array | None = None
         self.bias, self.size = np.zeros(size), np.zeros(size)
         self._scale = np.ones(size)
+        self._lost = False
 
     def scale(self, factor: Array) -> None:
+        self._lost |= underflows(self._scale if self.weight is None else self.weight, factor) or underflows(self.bias, factor)
         if self.weight is None:
             self._scale = self._scale * factor
         else:
@@ -63,12 +68,13 @@ class _Composer:
         """Whether there was none before."""
         if self.weight is not None:
             return False
+        self._lost |= underflows(weight, self._scale) or underflows(weight, self.bias)
         self.weight = weight * self._scale
         self.bias, self.size = weight @ self.bias + bias, np.abs(weight) @ self.size + np.abs(bias)
         return True
 
     def layer(self) -> Layer | None:
-        return None if self.weight is None else Layer(self.weight, self.bias, self.size)
+        return None if self.weight is None or self._lost else Layer(self.weight, self.bias, self.size)
 
 
 def chain_of(bounded: BoundedGraph) -> Chain | None:
@@ -133,7 +139,7 @@ class Chain:
 
     def error(self, layer: int, magnitude: Array) -> Array:
         """(m,) what rounding can change where a row passes a layer, per unit of each coefficient; for inputs of at most ``magnitude``."""
-        total = (self.sizes[layer] @ magnitude + self.layers[layer].size) * (1 + 1e-9)
+        total = (self.sizes[layer] @ np.maximum(magnitude, SMALLEST) + self.layers[layer].size) * (1 + 1e-9)
         return np.asarray(np.where(total < LARGEST, self.unit * total + UNDERFLOW, np.inf))
 
 
@@ -191,7 +197,7 @@ class ChainBounds:
     ) -> None:
         self.chain = chain
         self._middle, self._radius = lower / 2 + upper / 2, (upper - lower) / 2
-        self._magnitude = np.maximum(np.abs(lower), np.abs(upper)).max(axis=0, initial=0.0)
+        self._magnitude = np.maximum(np.abs(lower), np.abs(upper)).max(axis=0, initial=SMALLEST)
         self._errors: list[Array] = []
         self._steps: list[Array] = []
         self._active: list[Positions] = []

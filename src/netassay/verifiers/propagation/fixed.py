@@ -35,6 +35,7 @@ class FixedBounds:
         known.ensure(upto)
         self.ranges = [known.range(v) for v in range(upto + 1)]
         self.empty = bool(known.empty[0])
+        self._defined = not np.isnan(self.ranges[-1][0]).any()
         self._magnitudes = [_magnitude(r) for r in self.ranges]
         self._weights: dict[int, Array] = {}
         self._planes: dict[int, Planes] = {}
@@ -58,6 +59,8 @@ class FixedBounds:
             extra: Coefficients (R, *shape) of earlier values.
             constant: (R,); 0 by default.
         """
+        if not self._defined:
+            return np.full(len(start), -np.inf)
         rows = _Rows(np.zeros(len(start)) if constant is None else np.array(constant, dtype=np.float64), {self.value: start})
         with np.errstate(all="ignore"):
             for value in range(self.value, 0, -1):

@@ -7,6 +7,7 @@ from functools import lru_cache
 from math import prod
 
 import numpy as np
+from numpy.typing import NDArray
 
 from netassay.errors import UnsupportedOperatorError
 from netassay.models import nonlinear as nl
@@ -16,10 +17,11 @@ from netassay.models.operators import LinearOperator
 from netassay.verifiers.affine import AffineMap
 from netassay.verifiers.lowering import lowered
 from netassay.verifiers.region import Regions
-from netassay.verifiers.relaxations import interval
-from netassay.verifiers.rounding import LARGEST, UNDERFLOW, Array, gamma, up
+from netassay.verifiers.relaxations import interval, undefined
+from netassay.verifiers.rounding import LARGEST, SMALLEST, UNDERFLOW, Array, gamma, up
 
 Range = tuple[Array, Array]
+Mask = NDArray[np.bool_]
 
 _POINTWISE = (op.Reshape, op.AddConstant, op.MulConstant, op.DivConstant, op.ChannelAffine, op.Transpose, op.Slice, op.Pad)
 """Operators that move and rescale single numbers; none reads a number twice unless it is broadcast."""
@@ -73,16 +75,22 @@ class BoundedGraph:
         return not isinstance(node.operator, op.Pad) and prod(shapes[position + 1]) > prod(shapes[node.inputs[0]])
 
     def range_of(self, value: int, ranges: Sequence[Range | None]) -> Range:
-        """The range of a value from its inputs' ranges, rounded outwards; infinite where nothing is known."""
+        """The range of a value from its inputs' ranges, rounded outwards; infinite where nothing is known.
+
+        NaN where some input may give no number at all (the root of a negative number), and in all that is computed from it.
+        """
         node, affine = self.graph.nodes[value - 1], self.maps[value - 1]
         inputs = []
         for i in node.inputs:
             given = ranges[i]
             assert given is not None
             inputs.append(given)
-        if affine is None:
-            return interval(node.operator, [low for low, _ in inputs], [high for _, high in inputs])
-        return _affine_range(affine, inputs)
+        if affine is not None:
+            return _affine_range(affine, inputs)
+        lowers, uppers = [low for low, _ in inputs], [high for _, high in inputs]
+        low, high = interval(node.operator, lowers, uppers)
+        lost = undefined(node.operator, lowers, uppers)
+        return (low, high) if lost is None else (np.where(lost, np.nan, low), np.where(lost, np.nan, high))
 
     def propagate(self, regions: Regions) -> list[Range]:
         """Ranges (B, *shape) of every value over each region."""
@@ -109,12 +117,22 @@ def _affine_range(affine: AffineMap, inputs: Sequence[Range]) -> Range:
     with np.errstate(all="ignore"):
         middles = [low / 2 + high / 2 for low, high in inputs]
         radii = [np.where(low == high, 0.0, up(np.maximum(high - m, m - low))) for (low, high), m in zip(inputs, middles, strict=True)]
-        magnitudes = [np.abs(m) + r for m, r in zip(middles, radii, strict=True)]
+        magnitudes = [np.maximum(np.abs(m) + r, SMALLEST) for m, r in zip(middles, radii, strict=True)]
         middle, spread, magnitude = affine(middles), affine.spread(radii), affine.magnitude(magnitudes)
         slack = spread + 4 * gamma(affine.terms) * magnitude + UNDERFLOW
         low, high = middle - slack, middle + slack
         known = magnitude < LARGEST
-    return np.where(known, low, -np.inf), np.where(known, high, np.inf)
+    low, high = np.where(known, low, -np.inf), np.where(known, high, np.inf)
+    for given, _ in inputs:
+        if np.isnan(given.min(initial=0.0)):
+            lost = no_number(given).reshape(-1, *(1,) * len(affine.output_shape))
+            low, high = np.where(lost, np.nan, low), np.where(lost, np.nan, high)
+    return low, high
+
+
+def no_number(low: Array) -> Mask:
+    """(B,) regions in which a value (B, *shape), by its least numbers, may be undefined for some input."""
+    return np.asarray(np.isnan(low).reshape(len(low), -1).any(axis=1))
 
 
 def intersect(one: Range, other: Range) -> Range:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from netassay.models.nonlinear import Elementwise, LeakyRelu, Relu
 from netassay.models.operators import Dense
-from netassay.verifiers.propagation.interval import BoundedGraph, Range, intersect
+from netassay.verifiers.propagation.interval import BoundedGraph, Range, intersect, no_number
 from netassay.verifiers.region import Positions, Regions
 from netassay.verifiers.relaxations import Lines, Planes, lines, planes
 from netassay.verifiers.rounding import LARGEST, UNDERFLOW, UNIT, Array, down, gamma
@@ -194,6 +194,10 @@ class LinearBounds:
             total = least + form.constant - form.error * (1 + 1e-6) - UNDERFLOW
             lower = down(total - 8 * UNIT * (np.abs(least) + np.abs(form.constant) + form.error))
             offset = down(form.constant - form.error * (1 + 1e-6) - UNDERFLOW - 8 * UNIT * (np.abs(form.constant) + form.error))
+        known = self.ranges[of]
+        if known is not None and np.isnan(known[0].min(initial=0.0)):  # a coefficient of 0 does not make it a number
+            lost = no_number(known[0])[owner]
+            lower, offset = np.where(lost, -np.inf, lower), np.where(lost, -np.inf, offset)
         return Bound(lower, rest, offset)
 
     def _add(self, form: Form, value: int, coefficients: Array, owner: Positions) -> None:

@@ -33,7 +33,7 @@ class Noise:
     def __init__(self, regions: Regions) -> None:
         low, high = regions.corners
         with np.errstate(all="ignore"):
-            middle = low / 2 + high / 2
+            middle = np.where(low == high, low, low / 2 + high / 2)
             radius = up(np.maximum(high - middle, middle - low))
         radius[low == high] = 0.0
         known = np.maximum(np.abs(low), np.abs(high)) < LARGEST

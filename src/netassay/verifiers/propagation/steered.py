@@ -157,6 +157,10 @@ class Steered:
             else:
                 self.passes.set_planes({position: planes(node.operator, [r[0] for r in inputs], [r[1] for r in inputs])})
 
+    def use(self, position: int, found: Lines) -> None:
+        """Takes other lines that hold around an elementwise node, where none of its neurons is split."""
+        self._lines[position], self._base[position] = found, _sides(found)
+
     def _group(self) -> None:
         graph, begin = self.bounded.graph, 0
         for value in sorted({graph.nodes[p].inputs[0] for p in self._base} - {0}):

@@ -21,6 +21,7 @@ from netassay.models.nonlinear import Elementwise
 from netassay.models.operators import Operator
 from netassay.verifiers.affine import AffineMap
 from netassay.verifiers.claim import Claim
+from netassay.verifiers.propagation.forward import forward
 from netassay.verifiers.propagation.interval import BoundedGraph, Range, bounded_graph, intersect
 from netassay.verifiers.propagation.noise import Noise, linear_map, times
 from netassay.verifiers.propagation.zonotope import BYTES, best_of_parts, rows_of_claim
@@ -87,25 +88,7 @@ class SymbolicIntervals:
 
     def run(self) -> Symbolic:
         """The output's symbolic interval."""
-        graph = self.bounded.graph
-        for position, node in enumerate(graph.nodes):
-            with np.errstate(all="ignore"):
-                affine = self.bounded.maps[position]
-                if affine is not None and node.inputs == (0,):
-                    self._keep(position + 1, self._of_input(affine))
-                    continue
-                inputs = [self._mixed(i) for i in node.inputs]
-                if affine is not None:
-                    found = self.through(affine, inputs)
-                elif isinstance(node.operator, Elementwise):
-                    found = self._elementwise(node.operator, inputs[0], self.ranges[node.inputs[0]])
-                else:
-                    found = self._several(node.operator, inputs, [self.ranges[i] for i in node.inputs])
-                self._keep(position + 1, found)
-            for value in set(node.inputs) - self._kept:
-                if graph.last_use[value] == position:
-                    self.values.pop(value, None)
-        return self.values[self.bounded.output]
+        return forward(self, self._kept)
 
     def range_of(self, value: Symbolic) -> Range:
         """(B, *shape) the least of the lower and the largest of the upper equation over the regions, rounded outwards."""
@@ -137,10 +120,14 @@ class SymbolicIntervals:
         mean += half
         return low, Equation(mean, middle + radius)
 
+    def affine(self, affine: AffineMap, values: Sequence[int]) -> Symbolic:
+        """The image of values under an affine map."""
+        return self._of_input(affine) if tuple(values) == (0,) else self.through(affine, [self.given(i) for i in values])
+
     def _of_input(self, affine: AffineMap) -> Symbolic:
         """The image of the input: of a dense layer without any product of matrices."""
         if not isinstance(affine.operator, op.Dense) or len(self.regions.shape) != 1:
-            return self.through(affine, [self._mixed(0)])
+            return self.through(affine, [self.given(0)])
         given = self.values[0]
         linear = linear_map(affine)
         magnitude = affine.magnitude([given.magnitude])
@@ -158,7 +145,7 @@ class SymbolicIntervals:
         same = Equation(np.zeros((len(self.regions), 0, *self.regions.shape)), middle)
         return Symbolic(same, same, unknown, np.abs(middle) + radius + unknown)
 
-    def _mixed(self, value: int) -> Symbolic:
+    def given(self, value: int) -> Symbolic:
         """A value with all its coefficients."""
         found = self.values[value]
         if value > 0:
@@ -166,7 +153,7 @@ class SymbolicIntervals:
         same = Equation(self.noise.diagonal(self.noise.radius.reshape(found.error.shape)), found.low.constant)
         return Symbolic(same, same, found.error, found.magnitude)
 
-    def _keep(self, value: int, found: Symbolic) -> None:
+    def keep(self, value: int, found: Symbolic) -> None:
         """Keeps a value; its range is the better of its equations' and of interval arithmetic, cut by what is known."""
         low, high = (self._broadcast(side) for side in self.bounded.range_of(value, self.ranges))
         if value in self.bounded.relaxed:
@@ -199,7 +186,7 @@ class SymbolicIntervals:
         image = linear.magnitude(flat) if magnitudes else linear(flat)
         return image.reshape(count, symbols, *linear.output_shape)
 
-    def _elementwise(self, operator: Elementwise, given: Symbolic, known: Range) -> Symbolic:
+    def elementwise(self, operator: Elementwise, given: Symbolic, known: Range) -> Symbolic:
         """Lines below and above: over each equation's own range where the function never falls, else over the whole range."""
         if isinstance(operator, _RISING):
             floor, ceiling = self._own_lines(operator, given, known)
@@ -228,7 +215,7 @@ class SymbolicIntervals:
         begin = np.minimum(np.maximum(down(self._least(given.low) - error), least), end)
         return _rising(operator, begin, end), ceiling
 
-    def _several(self, operator: Operator, inputs: Sequence[Symbolic], known: Sequence[Range]) -> Symbolic:
+    def several(self, operator: Operator, inputs: Sequence[Symbolic], known: Sequence[Range]) -> Symbolic:
         """Planes below and above."""
         found = planes(operator, [low for low, _ in known], [high for _, high in known])
         joined = Symbolic(

@@ -22,6 +22,7 @@ from netassay.models.nonlinear import Elementwise
 from netassay.models.operators import Operator, Shape
 from netassay.verifiers.affine import AffineMap
 from netassay.verifiers.claim import Claim
+from netassay.verifiers.propagation.forward import forward
 from netassay.verifiers.propagation.interval import BoundedGraph, Range, bounded_graph, intersect
 from netassay.verifiers.propagation.noise import Noise, linear_map, padded, times
 from netassay.verifiers.region import Positions, Regions
@@ -84,32 +85,18 @@ class Zonotopes:
         self.bounded, self.regions, self.noise = bounded, regions, Noise(regions)
         self.symbols = len(self.noise)
         """How many symbols there are."""
-        self.ranges: list[Range] = [(regions.lower, regions.upper)]
+        self.ranges: list[Range] = []
         """Ranges (B, *shape) of the values so far."""
-        self.values: dict[int, Zonotope] = {0: self._input()}
-        """The zonotopes that are still needed, or kept."""
+        self.values: dict[int, Zonotope] = {}
+        """The zonotopes that are still needed, or kept; the kept ones by their generators, whatever they were before."""
         self.empty: NDArray[np.bool_] = np.zeros(len(regions), dtype=np.bool_)
         """(B,) regions whose known ranges contradict the zonotopes: no point of them counts."""
         self._known, self._kept, self._limit = known or {}, kept, limit
+        self._take(0, (regions.lower, regions.upper), self._input())
 
     def run(self) -> Zonotope:
         """The output's zonotope."""
-        graph = self.bounded.graph
-        for position, node in enumerate(graph.nodes):
-            with np.errstate(all="ignore"):
-                inputs = [self.values[i] for i in node.inputs]
-                affine = self.bounded.maps[position]
-                if affine is not None:
-                    found = self.through(affine, inputs)
-                elif isinstance(node.operator, Elementwise):
-                    found = self._elementwise(node.operator, inputs[0], self.ranges[node.inputs[0]])
-                else:
-                    found = self._several(node.operator, inputs, [self.ranges[i] for i in node.inputs])
-                self._keep(position + 1, found)
-            for value in set(node.inputs) - self._kept:
-                if graph.last_use[value] == position:
-                    self.values.pop(value, None)
-        return self.values[self.bounded.output]
+        return forward(self, self._kept)
 
     def range_of(self, zonotope: Zonotope) -> Range:
         """(B, *shape) the least and largest numbers of a zonotope over the regions, rounded outwards."""
@@ -122,6 +109,14 @@ class Zonotopes:
             above = below if self.regions.ball is None else self.noise.least(-of_input)
             slack = 8 * UNIT * (np.abs(zonotope.centre) + beyond + np.abs(below) + np.abs(above)) + UNDERFLOW
             return down(zonotope.centre + below - beyond - slack), up(zonotope.centre - above + beyond + slack)
+
+    def given(self, value: int) -> Zonotope:
+        """The zonotope of a value."""
+        return self.values[value]
+
+    def affine(self, affine: AffineMap, values: Sequence[int]) -> Zonotope:
+        """The image of values under an affine map."""
+        return self.through(affine, [self.values[i] for i in values])
 
     def through(self, affine: AffineMap, inputs: Sequence[Zonotope]) -> Zonotope:
         """The image under an affine map, rounding in the box."""
@@ -145,17 +140,20 @@ class Zonotopes:
         none = np.zeros((len(self.regions), 0, *self.regions.shape))
         return Zonotope(noise.middle.reshape(shape), none, noise.unknown.reshape(shape), noise.radius.reshape(shape))
 
-    def _keep(self, value: int, found: Zonotope) -> None:
+    def keep(self, value: int, found: Zonotope) -> None:
         """Keeps a value; its range is the better of the zonotope's and of interval arithmetic where it matters."""
         low, high = (self._broadcast(side) for side in self.bounded.range_of(value, self.ranges))
         if value in self.bounded.relaxed:
             low, high = intersect((low, high), self.range_of(found))
-        if value in self._known:
-            low, high = intersect((low, high), self._known[value])
+        self._take(value, (low, high), found)
+
+    def _take(self, value: int, found: Range, zonotope: Zonotope) -> None:
+        """Takes in a value with its range, within the one that is known to hold where it counts."""
+        low, high = intersect(found, self._known[value]) if value in self._known else found
         crossed = low > high
         self.empty |= crossed.reshape(len(crossed), -1).any(axis=1)
         self.ranges.append((np.minimum(low, high), np.maximum(low, high)))
-        self.values[value] = found
+        self.values[value] = self._mixed(zonotope) if value in self._kept else zonotope
 
     def _mixed(self, zonotope: Zonotope) -> Zonotope:
         if zonotope.widths is None:
@@ -180,7 +178,7 @@ class Zonotopes:
         image = linear([p.reshape(count * symbols, *p.shape[2:]) for p in parts])
         return image.reshape(count, symbols, *linear.output_shape)
 
-    def _elementwise(self, operator: Elementwise, given: Zonotope, known: Range) -> Zonotope:
+    def elementwise(self, operator: Elementwise, given: Zonotope, known: Range) -> Zonotope:
         """``slope * x + [low, high]``: the parallelogram of least width."""
         given = self._mixed(given)
         slope, (low, high) = parallelogram(operator, *known)
@@ -188,7 +186,7 @@ class Zonotopes:
         size = times(np.abs(slope), np.abs(given.centre) + given.spread() + given.box)
         return self._with_new(slope * given.centre, generators, times(np.abs(slope), given.box), low, high, size)
 
-    def _several(self, operator: Operator, inputs: Sequence[Zonotope], known: Sequence[Range]) -> Zonotope:
+    def several(self, operator: Operator, inputs: Sequence[Zonotope], known: Sequence[Range]) -> Zonotope:
         """``sum_k slopes[k] * x[index[k]] + [low, high]``."""
         index, slopes, low, high = slab(operator, known)
         given = [self._mixed(z) for z in inputs]

@@ -5,3 +5,4 @@ from netassay.verifiers.relaxations.base import Planes as Planes
 from netassay.verifiers.relaxations.table import interval as interval
 from netassay.verifiers.relaxations.table import lines as lines
 from netassay.verifiers.relaxations.table import planes as planes
+from netassay.verifiers.relaxations.table import undefined as undefined

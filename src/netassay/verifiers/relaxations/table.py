@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from netassay.errors import UnsupportedOperatorError
 from netassay.models import nonlinear as nl
 from netassay.models.nonlinear import Elementwise
 from netassay.models.operators import Operator, Shape
 from netassay.verifiers.relaxations import curves, log_sum_exp, maxima, piecewise, positions, products, self_gated
-from netassay.verifiers.relaxations.base import Array, Interval, Lines, Planes
-from netassay.verifiers.relaxations.curve import Curve
+from netassay.verifiers.relaxations.base import Array, Interval, Lines, Mask, Planes
+from netassay.verifiers.relaxations.curve import Curve, everywhere
 from netassay.verifiers.relaxations.piecewise import Corners
 from netassay.verifiers.relaxations.positions import Index
 from netassay.verifiers.relaxations.smooth import curve_interval, curve_lines
@@ -108,6 +110,38 @@ def interval(operator: Operator, lowers: Sequence[Array], uppers: Sequence[Array
     low, high = bounds(index, list(lowers), list(uppers))
     shape = (len(low), *operator.output_shape(*(x.shape[1:] for x in lowers)))
     return low.reshape(shape), high.reshape(shape)
+
+
+def undefined(operator: Operator, lowers: Sequence[Array], uppers: Sequence[Array]) -> Mask | None:
+    """Where a result may be no number, (B, *output shape): outside the operator's domain, or from what may be no number; None for nowhere.
+
+    What may be no number has bounds that are NaN. A later operator may have a bounded image, and bounds nothing for such an input.
+    """
+    found = _outside(operator, lowers, uppers)
+    if any(np.isnan(x.min(initial=0.0)) for x in lowers):
+        shape = operator.output_shape(*(x.shape[1:] for x in lowers))
+        lost = _lost(operator, lowers, len(shape))
+        found = lost if found is None else found | lost
+    return found if found is not None and found.any() else None
+
+
+def _outside(operator: Operator, lowers: Sequence[Array], uppers: Sequence[Array]) -> Mask | None:
+    if isinstance(operator, nl.Div):
+        below = ~((lowers[1] > 0) | (uppers[1] < 0))
+        rank = len(shape := operator.output_shape(*(x.shape[1:] for x in lowers)))
+        return np.broadcast_to(below.reshape(len(below), *(1,) * (rank + 1 - below.ndim), *below.shape[1:]), (len(below), *shape))
+    row = FUNCTIONS[type(operator)](operator) if isinstance(operator, Elementwise) and type(operator) in FUNCTIONS else None
+    if not isinstance(row, Curve) or row.domain is everywhere:
+        return None
+    return ~row.domain(lowers[0], uppers[0])
+
+
+def _lost(operator: Operator, lowers: Sequence[Array], rank: int) -> Mask:
+    """Where a number that is read may be none: entry by entry, else for whole results."""
+    if isinstance(operator, Elementwise):
+        return np.isnan(lowers[0])
+    some = np.logical_or.reduce([np.isnan(x).reshape(len(x), -1).any(axis=1) for x in lowers])
+    return np.asarray(some.reshape(-1, *(1,) * rank))
 
 
 def _function(operator: Elementwise) -> Curve | Corners:

@@ -213,7 +213,8 @@ class Additive:
             bounds[2] = np.maximum(bounds[2], self._paired)
         worst = [np.zeros(len(center))]
         for q in range(1, changes + 1):
-            candidates = [singles[q], *(up(bounds[s] + worst[q - s]) for s in range(2, q + 1))]
+            with np.errstate(invalid="ignore"):  # no cluster of a size, and nothing known of the rest: nothing is known
+                candidates = [singles[q], *(up(bounds[s] + worst[q - s]) for s in range(2, q + 1))]
             worst.append(np.max(candidates, axis=0))
         lower = float(np.min(np.nextafter(center - worst[changes], -np.inf)))
         goal = {s: center - worst[changes - s] for s in range(2, changes + 1)}

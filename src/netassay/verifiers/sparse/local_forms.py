@@ -21,7 +21,7 @@ from netassay.verifiers.claim import Claim
 from netassay.verifiers.propagation.interval import Range, bounded_graph
 from netassay.verifiers.region import Positions, Regions
 from netassay.verifiers.relaxations import Lines, lines
-from netassay.verifiers.rounding import LARGEST, UNDERFLOW, UNIT, Array, down, gamma, up
+from netassay.verifiers.rounding import LARGEST, UNDERFLOW, UNIT, Array, down, gamma, underflows, up
 from netassay.verifiers.sparse.carry import carry
 from netassay.verifiers.sparse.reach import Bools, matrix, reached, tail
 
@@ -154,6 +154,8 @@ class LocalForms:
             while len(inputs) == 1 and inputs[0] and maps[inputs[0] - 1] is not None and is_diagonal(weights):
                 before = maps[inputs[0] - 1]
                 assert before is not None
+                if underflows(weights.data, matrix(before).data):
+                    break
                 weights, inputs, terms = csr_array(weights @ matrix(before)), nodes[inputs[0] - 1].inputs, terms + before.terms
             self.maps[value] = _Map(weights, inputs, terms)
             needed += inputs

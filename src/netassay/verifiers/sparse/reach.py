@@ -20,7 +20,7 @@ from netassay.models.operators import AddConstant, ChannelAffine, Convolution, L
 from netassay.verifiers.affine import AffineMap
 from netassay.verifiers.claim import Claim
 from netassay.verifiers.propagation.interval import BoundedGraph
-from netassay.verifiers.rounding import Array, gamma
+from netassay.verifiers.rounding import Array, gamma, underflows
 
 CHUNK = 1 << 21
 """Most numbers of the dense rows that a sparse matrix is made from at once."""
@@ -152,6 +152,8 @@ def tail(bounded: BoundedGraph, claim: Claim) -> Tail:
             errors[value] = (2 * share * size).reshape(len(rows), -1)
             continue
         weights, begin = matrix(affine), 0
+        if underflows(weights.data, size):
+            raise CapabilityError("weights of consecutive layers are too small for their products")
         share += gamma(affine.terms)
         down = (weights.T @ exact.reshape(len(rows), -1).T).T
         up = (abs(weights).T @ size.reshape(len(rows), -1).T).T

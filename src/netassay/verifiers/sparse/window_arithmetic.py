@@ -62,8 +62,8 @@ def _entries(values: Array, operator: MaxPool, shape: tuple[int, int]) -> Array:
 
 def product(values: Array, weight: Array) -> Array:
     """(..., outputs) values (..., inputs) times (inputs, outputs), summed in any order, as ``gamma`` allows."""
-    flat = torch.from_numpy(np.ascontiguousarray(values.reshape(-1, len(weight))))
-    return np.asarray((flat @ torch.from_numpy(np.ascontiguousarray(weight))).numpy()).reshape(*values.shape[:-1], -1)
+    flat, by = (torch.from_numpy(np.require(x, requirements=["C", "W"])) for x in (values.reshape(-1, len(weight)), weight))
+    return np.asarray((flat @ by).numpy()).reshape(*values.shape[:-1], -1)
 
 
 def formed(lines: Array, rest: Array, window: Window | None) -> Forms:

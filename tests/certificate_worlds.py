@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -40,7 +41,7 @@ def graph_of(problem: Problem) -> Graph:
 def moved(statement: Statement, by: float) -> Statement:
     """Every row's constant changed, so that the claim is about a least value of ``by`` more or less."""
     cases = tuple(Case(c.region, tuple(Part(p.rows, p.constants + by) for p in c.parts)) for c in statement.cases)
-    return Statement(statement.network_sha256, statement.inputs, statement.outputs, cases, statement.strict)
+    return replace(statement, cases=cases)
 
 
 def planar_claim(seed: int, slack: Fraction) -> tuple[Problem, Statement, Statement]:
@@ -82,6 +83,16 @@ def wide_network(seed: int, hidden: int = 8) -> Graph:
         value = builder.add(op.Dense(rng.integers(-4, 5, (rows, columns)) / 8, rng.integers(-2, 3, rows) / 4), value)
         value = builder.add(nl.Relu(), value)
     return builder.build(builder.add(op.Dense(rng.integers(-4, 5, (3, hidden)) / 4, rng.integers(-2, 3, 3) / 4), value))
+
+
+def smooth_network(seed: int, operator: nl.Elementwise, inputs: int = 2, outputs: int = 3) -> Graph:
+    """Two hidden layers of smooth neurons."""
+    rng = np.random.default_rng(seed)
+    builder, value, before = GraphBuilder((inputs,)), 0, inputs
+    for size in (5, 4):
+        value = builder.add(op.Dense(rng.integers(-8, 9, (size, before)) / 4, rng.integers(-2, 3, size) / 4), value)
+        value, before = builder.add(operator, value), size
+    return builder.build(builder.add(op.Dense(rng.integers(-8, 9, (outputs, before)) / 2, rng.integers(-2, 3, outputs) / 4), value))
 
 
 def least_seen(asked: Problem, rng: np.random.Generator) -> float:

@@ -15,6 +15,8 @@ from netassay.assessment.certifying import proved
 from netassay.assessment.verify import verify
 from netassay.checking.answered import Setting, difference
 from netassay.checking.certificates.region import Region
+from netassay.checking.certificates.scores import Scores
+from netassay.checking.certificates.slope_claims import Slopes
 from netassay.checking.certificates.statement import Case, Part, Statement
 from netassay.models import nonlinear as nl
 from netassay.models import operators as op
@@ -24,7 +26,7 @@ from netassay.models.torch_network import GraphNetwork
 from netassay.numerics.box import Box
 from netassay.numerics.budget import Budget
 from netassay.numerics.norms import Norm
-from netassay.results.answer import Answer, Question, RadiusAnswer, Verdict, VerifyAnswer
+from netassay.results.answer import Answer, LipschitzAnswer, Question, RadiusAnswer, Verdict, VerifyAnswer
 from netassay.specs.problem import Problem
 from netassay.specs.risks import parse_risk
 
@@ -66,16 +68,18 @@ def claimed(problem: Problem, answer: Answer) -> Statement:
 
 
 @pytest.mark.parametrize("norm", ["l1", "l2", "linf"])
-@pytest.mark.parametrize("question", [Question.VERIFY, Question.RADIUS, Question.REACH])
+@pytest.mark.parametrize("question", [Question.VERIFY, Question.RADIUS, Question.REACH, Question.LIPSCHITZ])
 def test_what_is_proved_of_an_answer_is_about_it(question: Question, norm: str) -> None:
     problem = asked(question, norm, risk="robustness@logits")
     answer = answered(question, problem)
     assert difference(claimed(problem, answer), answer, setting(problem)) == ""
 
 
-@pytest.mark.parametrize(
-    "risk", ["robustness", "robustness:0.001@logits", "gap:runner-up", "gap:smallest@logits", "reachability:0:above:9@logits"]
-)
+LOGITS = ("robustness", "robustness:0.001@logits", "gap:runner-up", "gap:smallest@logits", "reachability:0:above:9@logits")
+PROBABILITIES = ("robustness:0.001", "gap:runner-up:1e-4", "reachability:0:above:0.99", "reachability:1:below:1e-4", "uncertainty:1e-4")
+
+
+@pytest.mark.parametrize("risk", [*LOGITS, *PROBABILITIES])
 def test_risks(risk: str) -> None:
     problem = asked(Question.VERIFY, risk=risk)
     answer = answered(Question.VERIFY, problem)
@@ -182,6 +186,51 @@ def test_ends_of_a_range() -> None:
         assert difference(replace(statement, cases=(Case(statement.cases[0].region, parts),)), answer, about) != ""
 
 
+SLOPES: dict[str, Callable[[Case, Slopes], Case]] = {
+    "a steeper fall": lambda c, s: replace(c, slopes=replace(s, falling=s.falling * (1 + 1e-8))),
+    "a steeper rise": lambda c, s: replace(c, slopes=replace(s, rising=(s.rising or 0.0) * (1 + 1e-8))),
+    "no rise": lambda c, s: replace(c, slopes=replace(s, rising=None)),
+    "less at the centre": lambda c, s: replace(c, slopes=replace(s, least=(s.least or 0.0) * 0.1)),
+    "nothing at the centre": lambda c, s: replace(c, slopes=replace(s, least=None)),
+    "another distance": lambda c, s: replace(c, slopes=replace(s, norm=2)),
+    "another unit": lambda c, s: replace(c, slopes=replace(s, scale=s.scale * 0.5)),
+    "another centre": lambda c, s: replace(c, slopes=replace(s, center=raised(s.center, 0, 1.0))),
+    "another s": lambda c, s: replace(c, parts=(Part(-c.parts[0].rows, c.parts[0].constants), *c.parts[1:])),
+    "one part less": lambda c, s: replace(c, parts=c.parts[1:]),
+    "one part more": lambda c, s: replace(c, parts=(*c.parts, Part(c.parts[0].rows * 2, c.parts[0].constants))),
+    "the greatest of two": lambda c, s: replace(c, parts=(Part(c.parts[0].rows.repeat(2, axis=0), np.zeros(2)), *c.parts[1:])),
+    "a smaller region": lambda c, s: replace(c, region=replace(c.region, upper=raised(raised(c.region.upper, 2, 0.0), 2, 0.0))),
+    "values": lambda c, s: replace(c, slopes=None),
+}
+
+
+@pytest.mark.parametrize("kind", SLOPES)
+def test_slopes_have_to_be_those_of_the_answer(kind: str) -> None:
+    problem = asked(Question.LIPSCHITZ, risk="robustness@logits")
+    answer = answered(Question.LIPSCHITZ, problem)
+    assert isinstance(answer, LipschitzAnswer)
+    assert answer.d_prime_lower is not None
+    statement, about = claimed(problem, answer), setting(problem)
+    (case,) = statement.cases
+    assert case.slopes is not None
+    assert difference(statement, answer, about) == ""
+    assert difference(replace(statement, cases=(SLOPES[kind](case, case.slopes),)), answer, about) != ""
+
+
+def test_slopes_that_say_more_do() -> None:
+    problem = asked(Question.LIPSCHITZ, risk="robustness@logits")
+    answer = answered(Question.LIPSCHITZ, problem)
+    assert isinstance(answer, LipschitzAnswer)
+    statement, about = claimed(problem, answer), setting(problem)
+    (case,) = statement.cases
+    assert case.slopes is not None
+    less = replace(case, slopes=replace(case.slopes, falling=case.slopes.falling / 2, rising=0.0))
+    assert difference(replace(statement, cases=(less,)), answer, about) == ""
+    assert "about slopes" in difference(statement, answered(Question.REACH, problem), about)
+    twice = replace(answer, d_prime_lower=replace(answer.d_prime_lower, value=answer.d_prime_lower.value * 2))  # type: ignore[type-var, union-attr]
+    assert "Theorem 1" in difference(statement, twice, about)
+
+
 def test_only_as_many_features_as_may_change_have_to_be_covered() -> None:
     free = np.array([True, True, False, True])
     problem = problems(network(), POINT, None, risk=parse_risk("robustness"), norm=Norm.LINF, radius=0.02, indices=[7], mask=free)[0]
@@ -221,3 +270,26 @@ def test_answers_that_prove_nothing_and_strange_ones() -> None:
     radius = answered(Question.RADIUS, asked(Question.RADIUS))
     assert isinstance(radius, RadiusAnswer)
     assert difference(statement, radius, about) != "", "the radius that is proved is larger than 0.02"
+
+
+SHORT_OF_PROBABILITIES: dict[str, Callable[[Statement], Statement]] = {
+    "of the outputs": lambda s: replace(s, scores=None),
+    "of logarithms": lambda s: replace(s, scores=Scores(logarithms=s.scores is not None and not s.scores.logarithms)),
+    "of the least output": lambda s: replace(s, scores=None if s.scores is None else replace(s.scores, negated=True)),
+    "one bit less": lambda s: part(s, lambda p: Part(p.rows, np.nextafter(p.constants, np.inf))),
+    "another form": lambda s: part(s, lambda p: Part(2 * p.rows, p.constants)),
+    "a larger factor": lambda s: part(s, lambda p: Part(p.rows * (1 + 1e-15), p.constants)),
+}
+
+
+@pytest.mark.parametrize("risk", ["robustness:0.001", "reachability:1:below:1e-4", "uncertainty:1e-4"])
+@pytest.mark.parametrize("kind", SHORT_OF_PROBABILITIES)
+def test_less_is_not_enough_of_probabilities(kind: str, risk: str) -> None:
+    problem = asked(Question.VERIFY, risk=risk)
+    answer = answered(Question.VERIFY, problem)
+    statement = claimed(problem, answer)
+    changed = SHORT_OF_PROBABILITIES[kind](statement)
+    if kind == "one bit less" and risk.startswith("uncertainty"):  # log m is no float: the claim has some room
+        changed = part(changed, lambda p: Part(p.rows, p.constants + 1e-12))
+    assert difference(statement, answer, setting(problem)) == ""
+    assert difference(changed, answer, setting(problem)) != ""

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from cli.conftest import Run, loaded_by_check
+from cli.conftest import Run, dense, loaded_by_check
+from netassay.models.load import load_network
 
 RADIUS = ("--norm", "linf", "--question", "radius", "--queries", "200", "--seed", "1", "--workers", 1)
 VERIFY = ("--norm", "linf", "--radius", 0.1, "--timeout", 20)
@@ -107,10 +108,77 @@ def test_a_file_that_is_damaged_after_its_check_is_not_called_accepted(run: Run,
     assert any("was changed" in (reason or "") for reason in columns["certificate_reason"])
 
 
-def test_another_network_is_rejected(run: Run, stored: str, regression: str) -> None:
+def test_show_says_what_is_known_of_each_certificate_and_where_it_lies(run: Run, stored: str) -> None:
+    assert "2 not checked yet" in run("show", "runs.db", "--campaign", 1).out
+    paths = {str(place(str(file))) for file in files()}
+    before = run("show", "runs.db", "--input", 0)
+    assert before.code == 0, before.err
+    (line,) = (line.strip() for line in before.out.splitlines() if line.strip() in paths)
+    assert "not checked" in before.out
+    assert run("check", line, stored).out.startswith("ACCEPTED")
+    run("check", "runs.db", stored)
+    after = run("show", "runs.db", "--input", 0, "--input", 1)
+    assert "accepted" in after.out
+    assert "not checked" not in after.out
+    assert "Checked by netassay check" in after.out
+    told = run("show", "runs.db", "--campaign", 1, "--json").json["results"]
+    assert told["certificate_state"] == ["accepted", None, "accepted"]
+    assert set(filter(None, told["certificate"])) == paths
+    Path(line).write_bytes(b"something else")
+    damaged = run("show", "runs.db", "--input", 0).out
+    assert "rejected" in damaged
+    assert "was changed" in damaged
+
+
+def test_the_page_of_an_input_links_its_certificates(run: Run, stored: str) -> None:
+    run("report", "runs.db", "before", "--quiet")
+    assert ">not checked</a>" in Path("before/inputs/0.html").read_text(encoding="utf-8")
+    run("check", "runs.db", stored)
+    names = run("report", "runs.db", "out", "--json", "--input", 1).json["results"]["certificate"]
+    for index in (0, 2):
+        page = Path(f"out/inputs/{index}.html").read_text(encoding="utf-8")
+        assert f'<a href="../{names[index]}">accepted</a>' in page
+        assert "Checked by netassay check" in page
+    assert "certificate" not in Path("out/inputs/1.html").read_text(encoding="utf-8"), "nothing is proved of what is misclassified"
+
+
+def test_a_model_that_is_not_the_campaigns_is_refused_and_no_certificate_is_blamed(run: Run, stored: str, regression: str) -> None:
+    assert run("check", "runs.db", stored).code == 0
     done = run("check", "runs.db", regression)
+    assert done.code == 2
+    assert "another network than that of campaign 1" in done.err
+    columns = run("report", "runs.db", "out", "--json").json["results"]
+    assert columns["certificate_state"] == ["accepted", None, "accepted"]
+
+
+def test_certificates_about_another_network_than_their_answers_are_rejected(run: Run, stored: str, tmp_path: Path) -> None:
+    other = dense(tmp_path / "other.onnx", [[1, 0], [0, 2]], [0, 0])
+    other_sha256 = load_network(other).sha256
+    connection = sqlite3.connect("runs.db")
+    connection.execute("UPDATE campaigns SET model_sha256 = ?", (other_sha256,))
+    connection.commit()
+    connection.close()
+    done = run("check", "runs.db", other)
     assert done.code == 1
     assert "2 x it is about another network" in done.out
+
+
+def test_slopes_in_a_store_are_checked_against_their_answers(run: Run, classifier: str, points: str) -> None:
+    options = ("--norm", "linf", "--question", "lipschitz", *SLOPES, "--seed", 1, "--workers", 1)
+    done = run("assess", classifier, points, *options, "--store", "runs.db", "--certificates", "all")
+    assert done.code == 0, done.err
+    count = len(files())
+    assert count
+    assert f"{count} ACCEPTED, 0 REJECTED" in run("check", "runs.db", classifier).out
+    connection = sqlite3.connect("runs.db")
+    rows = connection.execute("SELECT rowid, file FROM certificates ORDER BY job, position").fetchall()
+    for (row, _), (_, file) in zip(rows, rows[1:] + rows[:1], strict=True):
+        connection.execute("UPDATE certificates SET file = ? WHERE rowid = ?", (file, row))
+    connection.commit()
+    connection.close()
+    told = run("check", "runs.db", classifier)
+    assert told.code == 1
+    assert f"0 ACCEPTED, {count} REJECTED" in told.out, "each is another input's now"
 
 
 def test_a_campaign_without_certificates_leaves_all_open(run: Run, classifier: str, points: str) -> None:
@@ -156,14 +224,19 @@ def test_what_cannot_be_meant_is_told(run: Run, classifier: str, points: str, ar
     assert said in done.err
 
 
-@pytest.mark.parametrize("command", ["verify", "radius", "reach"])
+SLOPES = ("--risk", "robustness@logits", "--radius", 0.1, "--queries", 100)
+
+
+@pytest.mark.parametrize("command", ["verify", "radius", "reach", "lipschitz"])
 def test_a_certificate_goes_into_the_folder_that_was_asked_for(run: Run, classifier: str, points: str, command: str) -> None:
-    options = {"verify": VERIFY, "radius": ("--queries", 100), "reach": ("--radius", 0.1, "--output", 0, "--queries", 100)}[command]
+    reach = ("--radius", 0.1, "--output", 0, "--queries", 100)
+    options = {"verify": VERIFY, "radius": ("--queries", 100), "reach": reach, "lipschitz": SLOPES}[command]
     done = run(command, classifier, points, *options, "--domain", "0,1", "--out", "here", "--certificates", "all")
     assert "certificate: here/certificate.cert" in done.err, done.err
     told = run("check", "here/certificate.cert", classifier)
     assert told.out.startswith("ACCEPTED")
-    assert "case 1: for all x" in told.out
+    assert "case 1: " in told.out
+    assert "for all x" in told.out
     plain = run(command, classifier, points, *options, "--domain", "0,1", "--certificates", "none", "--out", "there")
     assert "certificate:" not in plain.err
     assert not Path("there/certificate.cert").exists()

@@ -10,12 +10,14 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
+from netassay.checking.certificates.exponential import rational_logarithm
 from netassay.checking.certificates.region import Region
+from netassay.checking.certificates.scores import Scores
 from netassay.checking.certificates.statement import Case, Part, Statement
 from netassay.errors import InputError
 from netassay.models.scores import Decision, Meaning, OutputConvention, Scale
 from netassay.numerics.norms import Norm
-from netassay.results.answer import Answer, RadiusAnswer, ReachAnswer, Verdict, VerifyAnswer
+from netassay.results.answer import Answer, LipschitzAnswer, RadiusAnswer, ReachAnswer, Verdict, VerifyAnswer
 from netassay.results.bracket import Side
 from netassay.results.guarantee import Arithmetic
 from netassay.results.summary import proved_value, question_of
@@ -24,16 +26,18 @@ from netassay.specs.property import Property
 from netassay.specs.reachability import Direction, Reachability
 from netassay.specs.risks import parse_risk
 from netassay.specs.robustness import Robustness
+from netassay.specs.uncertainty import Uncertainty
 
 WIDER = 1e-9
-"""By how much the ends of a range may lie outside those of the answer, relative to their size from 1 on."""
+"""By how much the ends of a range may lie outside those of the answer, relative to their size from 1 on; slopes, and radii from them,
+relative to their size."""
 
-KNOWN = ("robustness", "targeted", "gap", "reachability")
-"""Risks that are comparisons of outputs; others name files, or have no certificates."""
+KNOWN = ("robustness", "targeted", "gap", "reachability", "uncertainty")
+"""Risks of which the name says all; others name files, or have no certificates."""
 
 Floats = NDArray[np.float64]
 Form = tuple[Floats, Fraction]
-"""``<row, y> + constant``, a linear form of the network's outputs."""
+"""``<row, y> + constant``, a linear form of the network's outputs, or of its probabilities."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,11 +70,11 @@ def difference(statement: Statement, answer: Answer, setting: Setting) -> str:
 
     Args:
         statement: What a certificate claims.
-        answer: A radius, reach or verify answer.
+        answer: Of any question.
         setting: What belongs to it.
     """
     try:
-        if not isinstance(answer, RadiusAnswer | ReachAnswer | VerifyAnswer):
+        if not isinstance(answer, RadiusAnswer | ReachAnswer | VerifyAnswer | LipschitzAnswer):
             raise _OtherError(f"an answer about {question_of(answer)} cannot be compared with a claim")
         if statement.float32 is not _in_float32(answer):
             raise _OtherError("one of them is about the network in real arithmetic, the other about float32")
@@ -78,13 +82,21 @@ def difference(statement: Statement, answer: Answer, setting: Setting) -> str:
             raise _OtherError(f"it has {len(statement.cases)} cases; a certificate of one answer has one")
         (case,) = statement.cases
         _covers(case.region, answer, setting)
-        if isinstance(answer, ReachAnswer):
+        if (case.slopes is not None) is not isinstance(answer, LipschitzAnswer):
+            raise _OtherError("one of them is about slopes, the other about values")
+        about = _about(answer, setting)
+        if statement.scores != about:
+            raise _OtherError(f"the answer is about {'the outputs' if about is None else about.text}, and it is not")
+        if isinstance(answer, LipschitzAnswer):
+            _changes(case, _forms(answer, setting), answer, setting)
+        elif isinstance(answer, ReachAnswer):
             _bounds(case, _forms(answer, setting), answer)
         else:
             strict = not _property(answer, setting).zero_is_safe
             if strict and not statement.strict:
                 raise _OtherError("it allows s = 0, which the answer does not")
-            _shows(case, _forms(answer, setting))
+            shows = _diverges if about is not None and about.logarithms else _shows
+            shows(case, _forms(answer, setting))
     except _OtherError as error:
         return f"it is not about this answer: {error}"
     except InputError as error:
@@ -155,11 +167,24 @@ def _property(answer: Answer, setting: Setting) -> Property:
     return parse_risk(spec).bind(setting.convention, setting.outputs)
 
 
+def _about(answer: Answer, setting: Setting) -> Scores | None:
+    """What a claim that says what an answer says is about; None for the outputs, also where the order of probabilities is enough."""
+    asked, convention = _property(answer, setting), setting.convention
+    valued = isinstance(answer, ReachAnswer | LipschitzAnswer)
+    if convention.meaning not in (Meaning.LOGITS, Meaning.BINARY_LOGIT) or (isinstance(asked, Uncertainty) and valued):
+        return None
+    signed = isinstance(asked, Robustness | ConfidenceGap) and asked.eps == 0 and not valued
+    if not isinstance(asked, Uncertainty) and (signed or asked.on is not Scale.PROBABILITIES):
+        return None
+    return Scores(isinstance(asked, Uncertainty), convention.meaning is Meaning.BINARY_LOGIT, convention.decision is Decision.ARGMIN)
+
+
 def _forms(answer: Answer, setting: Setting) -> list[Form]:
-    """The linear forms whose least one is s, or has its sign."""
-    asked, outputs = _property(answer, setting), len(setting.outputs)
-    signed = isinstance(asked, Robustness | ConfidenceGap) and asked.eps == 0 and not isinstance(answer, ReachAnswer)
-    scores = _scores(setting.convention, outputs, asked.on, signed=signed)
+    """The linear forms whose least one is s, or has its sign; of a divergence only what is taken off it, eps."""
+    asked, outputs, about = _property(answer, setting), len(setting.outputs), _about(answer, setting)
+    scores = _scores(setting.convention, outputs, asked.on) if about is None else np.eye(about.labels(outputs))
+    if isinstance(asked, Uncertainty) and about is not None and asked.reference is None:
+        return [(np.zeros(len(scores)), -Fraction(asked.eps))]
     if isinstance(asked, Robustness):
         if asked.label != answer.label:
             raise _OtherError(f"the answer is about label {answer.label}, and the network's outputs there decide for {asked.label}")
@@ -172,12 +197,12 @@ def _forms(answer: Answer, setting: Setting) -> list[Form]:
     raise _OtherError(f"the property {asked.name} cannot be compared")
 
 
-def _scores(convention: OutputConvention, outputs: int, on: Scale, *, signed: bool) -> Floats:
-    """(labels, outputs) the scores as linear forms of the outputs; with ``signed`` their order is enough."""
+def _scores(convention: OutputConvention, outputs: int, on: Scale) -> Floats:
+    """(labels, outputs) the scores as linear forms of the outputs; for probabilities, what has their order."""
     if on is Scale.OUTPUTS or (on is Scale.PROBABILITIES and convention == OutputConvention(Meaning.PROBABILITIES)):
         return np.eye(outputs)
     rows = {Meaning.LOGITS: np.eye(outputs), Meaning.BINARY_LOGIT: np.array([[0.0], [1.0]])}.get(convention.meaning)
-    if rows is None or (on is Scale.PROBABILITIES and not signed):
+    if rows is None:
         raise _OtherError(f"{on} of a network that gives {convention.meaning} are no linear forms of its outputs")
     return -rows if convention.decision is Decision.ARGMIN else rows
 
@@ -189,6 +214,19 @@ def _shows(case: Case, forms: Sequence[Form], shift: Fraction = Fraction(0)) -> 
         found = rows.get(np.ascontiguousarray(row + 0.0).tobytes())
         if found is None or found > constant - shift:
             raise _OtherError("of one of the comparisons that the answer makes it says nothing, or too little")
+
+
+def _diverges(case: Case, forms: Sequence[Form]) -> None:
+    """That the divergence from the uniform distribution is at least eps: some part says so of it, or of less.
+
+    Logarithms of probabilities are not positive, so that their factors may be greater than -1 / m.
+    """
+    for part in case.parts:
+        m = part.rows.shape[1]
+        enough = all(Fraction(r) >= Fraction(-1, m) for r in part.rows[0].tolist())
+        if len(part.rows) == 1 and enough and Fraction(float(part.constants[0])) <= forms[0][1] - rational_logarithm(Fraction(m))[1]:
+            return
+    raise _OtherError("of the divergence that the answer is about it says nothing, or too little")
 
 
 def _by_constant(case: Case) -> list[Part]:
@@ -209,6 +247,35 @@ def _bounds(case: Case, forms: Sequence[Form], answer: ReachAnswer) -> None:
         allowed = {np.ascontiguousarray(0.0 - row).tobytes(): end - constant for row, constant in forms}
         if not any(_within(part, allowed) for part in case.parts):
             raise _OtherError("it says nothing of the greatest value, or too little")
+
+
+def _changes(case: Case, forms: Sequence[Form], answer: LipschitzAnswer, setting: Setting) -> None:
+    """That it is about this s, from this input on in this distance, and that the slopes and Theorem 1's radius follow from it."""
+    claim, norm, center = case.slopes, answer.region.norm, answer.center.reshape(-1)
+    scale = np.ones(len(center)) if setting.scale is None else setting.scale.reshape(-1)
+    if claim is None or str(norm) != ("linf" if claim.norm is None else f"l{claim.norm}"):
+        raise _OtherError("its slopes are about another distance")
+    if not (np.array_equal(claim.center, center) and np.array_equal(claim.scale, scale)):
+        raise _OtherError("its slopes are about another input, or in other units")
+    made = {(np.ascontiguousarray(row + 0.0).tobytes(), constant) for row, constant in forms}
+    given = {((p.rows[0] + 0.0).tobytes(), Fraction(float(p.constants[0]))) for p in case.parts if len(p.rows) == 1}
+    if made != given or any(len(p.rows) != 1 for p in case.parts):
+        raise _OtherError("its slopes are those of another property")
+    falling = _proved(answer.falling.upper)
+    sides = [(claim.falling, falling)]
+    if proved_value(answer.bracket.upper) is not None:
+        steepest = _proved(answer.bracket.upper)
+        sides += [(claim.falling, steepest), (math.inf if claim.rising is None else claim.rising, steepest)]
+    if any(not math.isfinite(side) or Fraction(side) > _larger(limit) for side, limit in sides):
+        raise _OtherError("it allows steeper slopes")
+    if proved_value(answer.d_prime_lower) is not None:
+        radius = claim.radius(_radius(answer))
+        if radius is None or _larger(radius) < Fraction(_proved(answer.d_prime_lower)):
+            raise _OtherError("the radius of Theorem 1 does not follow from it")
+
+
+def _larger(value: float | Fraction) -> Fraction:
+    return Fraction(value) * (1 + Fraction(WIDER))
 
 
 def _widened(end: float, sign: int) -> Fraction:

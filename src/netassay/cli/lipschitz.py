@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import time
+
 from netassay.cli import parsing
+from netassay.cli.certifying import CertificateOptions
 from netassay.cli.delivery import deliver
 from netassay.cli.exit_codes import ExitCode
 from netassay.cli.inputs import load_inputs
@@ -30,6 +33,7 @@ def lipschitz(
     model_options: ModelOptions,
     region_options: RegionOptions,
     search_options: SearchOptions,
+    certificate_options: CertificateOptions,
     output: OutputOptions,
     norm: NormOption = "linf",
     risk: RiskOption = "robustness",
@@ -51,10 +55,15 @@ def lipschitz(
     given = None if radius is None else parsing.positive(radius, "--radius")
     goal = parsing.target(target, Question.LIPSCHITZ)
     checked(search_options, output)
+    wanted = certificate_options.wanted(model, output)
     inputs = load_inputs(model, data, model_options, limit=limit, index=index)
     network, found = inputs.network, inputs.data
     region, notes = region_arguments(region_options, network), list(inputs.notes)
     size = given if given is not None else default_radius(network, asked, region, notes)
     batch = problems(network, found.inputs, found.labels, risk=template, norm=asked, radius=size, indices=found.indices.tolist(), **region)
+    begun = time.monotonic()
     answers = search(Question.LIPSCHITZ, batch, search_options, output, notes, target=goal)
-    return deliver(answers, inputs.saying(notes), output, single=len(found) == 1, title="Sensitivity (Lipschitz)", scale=region["scale"])
+    spent, single = time.monotonic() - begun, len(found) == 1
+    code = deliver(answers, inputs.saying(notes), output, single=single, title="Sensitivity (Lipschitz)", scale=region["scale"])
+    wanted.certify(batch, answers, spent, search_options.seconds)
+    return code

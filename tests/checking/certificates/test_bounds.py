@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from itertools import product
 
 import numpy as np
 import pytest
 import torch
 
 from netassay.checking.certificates.arithmetic import Arithmetic
+from netassay.checking.certificates.balls import Ball as PixelBall
 from netassay.checking.certificates.bounds import Parts
 from netassay.checking.certificates.network import CheckedNetwork
+from netassay.checking.certificates.pixels import PixelBounds
+from netassay.checking.certificates.region import Region
+from netassay.checking.certificates.statement import Case
+from netassay.checking.certificates.statement import Part as CasePart
+from netassay.models import nonlinear as nl
+from netassay.models import operators as op
+from netassay.models.graph import Graph, Node
 from netassay.models.torch_graph import GraphModule
 from netassay.specs.problem import Problem
 from netassay.specs.reachability import Output
@@ -79,6 +88,26 @@ def test_bounds_are_about_those_of_linear_bounds(kind: str) -> None:
         found = bounded(graph, region, row, exact=False)[0]
         other = linear_bounds(Claim(graph, (Part(row, np.zeros(1)),), strict=True), Regions.of([region])).min()
         assert abs(found - other) < 1e-9 * (1 + abs(other)) or found > other
+
+
+@pytest.mark.parametrize("ends", [(1, 1), (0, 1), (1, 3), (-3, 1)])
+@pytest.mark.parametrize("weight", [1e300, -1e300])
+def test_ends_without_halves(ends: tuple[int, int], weight: float) -> None:
+    """Half of the smallest float is no float: what is lost there counts where weights scale it up."""
+    low, high = (np.array([k * 5e-324]) for k in ends)
+    nodes = (Node(op.Dense(np.array([[weight]]), np.array([1e-30])), (0,)), Node(nl.Relu(), (1,)))
+    graph = Graph((1,), (*nodes, Node(op.Dense(np.array([[1.0], [-1.0]]), np.zeros(2)), (2,))))
+    region, parts = (
+        Region(low, high, PixelBall(0, low, np.ones(1), 1.0)),
+        (CasePart(np.eye(2)[:1], np.zeros(1)), CasePart(np.eye(2)[1:], np.zeros(1))),
+    )
+    for exact in (False, True):
+        pixels = PixelBounds(CheckedNetwork(graph, Arithmetic(exact)), Case(region, parts), strict=True)
+        by_forms = pixels.by_forms([pixels.whole]).lower[0]
+        for found, x in product((bounded(graph, Box(low, high), np.eye(2), exact=exact), by_forms), (low, high)):
+            value = max(Fraction(weight) * Fraction(float(x[0])) + Fraction(1e-30), Fraction(0))
+            assert Fraction(found[0]) <= value
+            assert Fraction(found[1]) <= -value
 
 
 def test_a_point_is_bounded_by_its_value() -> None:

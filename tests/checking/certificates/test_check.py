@@ -32,9 +32,13 @@ from netassay.checking.certificates.reading import check_certificate
 from netassay.checking.certificates.region import Region
 from netassay.checking.certificates.statement import Case, Part, Statement
 from netassay.errors import InputError
+from netassay.models import nonlinear as nl
+from netassay.models import operators as op
+from netassay.models.builder import GraphBuilder
 from netassay.models.torch_graph import GraphModule
 from netassay.specs.problem import Problem
 from netassay.verifiers.certificates.claims import statement_of
+from slope_worlds import above, below, slope_claim, slope_problem, written
 
 SEEDS = range(12)
 SLACK = Fraction(1, 1000)
@@ -100,11 +104,23 @@ def by_neurons(path: Path) -> tuple[Problem, Statement, Statement]:
     raise AssertionError("the claim needs no splits")
 
 
+def of_slopes(path: Path) -> tuple[Problem, Statement, Statement]:
+    """A claim about slopes, true and false, whose certificate (in the file) splits its region."""
+    for seed in range(50):
+        problem, (falling, rising) = slope_problem(seed, "linf")
+        true = slope_claim(problem, above(falling, SLACK), above(rising, SLACK))
+        if not falling or not written(path, problem, true).complete or len(body(path)[-1].arrays["value"]) < 5:
+            continue
+        rewritten(path, true, [r for r in body(path) if r.kind in ("case", "shells")])
+        return problem, true, slope_claim(problem, below(falling, Fraction(1, 10**9)), above(rising, SLACK))
+    raise AssertionError("no claim needs splits")
+
+
 MUTATIONS = int(os.environ.get("NETASSAY_MUTATIONS", "120"))
 """Damaged certificates of each kind."""
 
 
-@pytest.mark.parametrize("make", [with_splits, by_neurons])
+@pytest.mark.parametrize("make", [with_splits, by_neurons, of_slopes])
 def test_damaged_records_never_prove_what_is_false(tmp_path: Path, make: Callable[[Path], tuple[Problem, Statement, Statement]]) -> None:
     """Hundreds of damaged certificates: no crash, and none makes the checker accept a claim that is not true."""
     path = tmp_path / "a.cert"
@@ -183,3 +199,21 @@ def test_weights_of_nothing_are_refused(tmp_path: Path) -> None:
         for exact in (False, True):
             with pytest.raises(InputError, match="weights"):
                 Checker(graph, loose, exact=exact).check(records)
+
+
+@pytest.mark.parametrize("weight", [2000.0, 1e300])
+def test_numbers_beyond_the_floats_are_no_crash(weight: float) -> None:
+    """Of exp of a large number no end is known, nor is any of what it is multiplied by."""
+    builder, value = GraphBuilder((1,)), 0
+    for operator in (nl.Exp(), nl.Relu()):
+        value = builder.add(operator, builder.add(op.Dense(np.array([[weight]]), np.array([-1.0])), value))
+    graph = builder.build(value)
+    case = Case(Region(np.zeros(1), np.ones(1)), (Part(np.ones((1, 1)), np.ones(1)),))
+    statement = Statement(graph.sha256, 1, 1, (case,), True)
+    leaf = {"value": np.full(1, -1, np.int32), "index": np.zeros(1, np.uint32), "threshold": np.zeros(1)}
+    more = {"part": np.zeros(1, np.uint32), "weights": np.zeros(0, np.float32), "multipliers": np.zeros(0, np.float32)}
+    records = [Record({"record": "case", "case": 0}), Record({"record": "parts"}, leaf | more)]
+    for exact in (False, True):
+        found = Checker(graph, statement, exact=exact).check(records)
+        assert not found.accepted
+        assert found.reason

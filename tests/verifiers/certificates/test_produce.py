@@ -14,7 +14,7 @@ from netassay.checking.certificates.arithmetic import Arithmetic
 from netassay.checking.certificates.bounds import Parts
 from netassay.checking.certificates.container import Record
 from netassay.checking.certificates.network import CheckedNetwork
-from netassay.errors import CapabilityError
+from netassay.checking.certificates.scores import Scores
 from netassay.models.scores import OutputConvention, Scale
 from netassay.models.torch_graph import GraphModule
 from netassay.numerics.budget import Clock
@@ -107,7 +107,7 @@ def test_balls(tmp_path: Path, norm: str) -> None:
 
 
 def test_scores_behind_the_outputs_are_taken_back_exactly() -> None:
-    """Where the least output wins, rows change their sign; probabilities have no linear form."""
+    """Where the least output wins, rows change their sign; thresholds of probabilities are claimed as they are."""
     from netassay.models.scores import Decision, Meaning
 
     graph = wide_network(1)
@@ -115,5 +115,6 @@ def test_scores_behind_the_outputs_are_taken_back_exactly() -> None:
     turned = GraphOnly(graph, OutputConvention(Meaning.LOGITS, Decision.ARGMIN))
     statement = statement_of([Problem(turned, box, Robustness(0, on=Scale.LOGITS))])
     assert statement.cases[0].parts[0].rows.tolist() == [[-1.0, 1.0, 0.0]]
-    with pytest.raises(CapabilityError, match="margin of logits"):
-        statement_of([Problem(GraphOnly(graph), box, Reachability(0, 0.5, Direction.BELOW))])
+    statement = statement_of([Problem(GraphOnly(graph), box, Reachability(0, 0.3, Direction.BELOW))])
+    assert statement.scores == Scores()
+    assert statement.cases[0].parts[0].constants.tolist() == [-0.3]

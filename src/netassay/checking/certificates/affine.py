@@ -50,8 +50,8 @@ class Affine(ABC):
         """(N, m) W x, or |W| x, of (N, n)."""
 
     @abstractmethod
-    def adjoint(self, rows: Array) -> Array:
-        """(R, n) A W of (R, m)."""
+    def adjoint(self, rows: Array, *, absolute: bool = False) -> Array:
+        """(R, n) A W, or A |W|, of (R, m)."""
 
     def rows(self, unit: Positions, sign: Array) -> Array:
         """(R, n) single rows of W, each times 1 or -1."""
@@ -81,7 +81,7 @@ class Picked(Affine):
         found[:, self._used] = x[:, self._source]
         return found
 
-    def adjoint(self, rows: Array) -> Array:
+    def adjoint(self, rows: Array, *, absolute: bool = False) -> Array:  # noqa: ARG002
         if self._plain:
             return rows
         found = self.arithmetic.zeros(len(rows), sum(self.sizes))
@@ -104,8 +104,9 @@ class Matrix(Affine):
         weight = self._absolute if absolute else self._weight
         return np.asarray(x.reshape(-1, weight.shape[1]) @ weight.T).reshape(len(x), self.size)
 
-    def adjoint(self, rows: Array) -> Array:
-        return np.asarray(rows.reshape(-1, len(self._weight)) @ self._weight).reshape(len(rows), self.sizes[0])
+    def adjoint(self, rows: Array, *, absolute: bool = False) -> Array:
+        weight = self._absolute if absolute else self._weight
+        return np.asarray(rows.reshape(-1, len(weight)) @ weight).reshape(len(rows), self.sizes[0])
 
     def rows(self, unit: Positions, sign: Array) -> Array:
         if len(self._weight) != self.size:
@@ -160,13 +161,13 @@ class Windows(Affine):
         found = total.reshape(count, self.size)
         return found if self._divisor is None else np.asarray(found / (np.abs(self._divisor) if absolute else self._divisor))
 
-    def adjoint(self, rows: Array) -> Array:
+    def adjoint(self, rows: Array, *, absolute: bool = False) -> Array:
         full, inner = self._padded
         groups, count = len(self._weight), len(rows)
-        given = rows if self._divisor is None else rows / self._divisor
+        given = rows if self._divisor is None else rows / (np.abs(self._divisor) if absolute else self._divisor)
         given = given.reshape(count, groups, self.output[0] // groups, -1)
         padded = self.arithmetic.zeros(count, *full)
         for weight, places in self._offsets():
-            part = weight.swapaxes(1, 2) @ given
+            part = (np.abs(weight) if absolute else weight).swapaxes(1, 2) @ given
             padded[(slice(None), slice(None), *places)] += part.reshape(count, full[0], *self.output[1:])
         return np.ascontiguousarray(padded[(slice(None), slice(None), *inner)]).reshape(count, self.sizes[0])

@@ -25,6 +25,7 @@ Positions = NDArray[np.intp]
 UNIT = 2.0**-53
 TINY = 1e-150
 LARGEST = 1e100
+SMALLEST = 1e-300
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,11 @@ class Arithmetic:
     @property
     def tiny(self) -> Any:
         return 0 if self.exact else TINY
+
+    @property
+    def smallest(self) -> Any:
+        """What smaller magnitudes count as in error bounds: half of a number near the smallest floats is not exact."""
+        return 0 if self.exact else SMALLEST
 
     def down(self, values: Array) -> Array:
         """At or below the real result of one rounded operation."""

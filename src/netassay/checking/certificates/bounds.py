@@ -11,10 +11,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from netassay.checking.certificates.arithmetic import Arithmetic, Array, Positions
+from netassay.checking.certificates.curves import Curve
 from netassay.checking.certificates.network import CheckedNetwork
 from netassay.checking.certificates.pushing import Bound, Push
 from netassay.checking.certificates.region import Region
 from netassay.checking.certificates.relaxation import Lines, greatest, image, kinked
+from netassay.checking.certificates.smooth import merged, smooth
 
 Range = tuple[Array, Array]
 
@@ -193,12 +195,12 @@ class Parts:
         return _together(found)
 
     def magnitude(self, value: int) -> Array:
-        """(m,) the largest absolute values in any part."""
+        """(m,) the largest absolute values in any part; in float64 no less than halves of which are exact."""
         if self._base is not None:
             return self._base.magnitude(value)
         if value not in self._magnitudes:
             low, high = self.ranges[value]
-            self._magnitudes[value] = np.maximum(np.abs(low), np.abs(high)).max(axis=0)
+            self._magnitudes[value] = np.maximum(np.maximum(np.abs(low), np.abs(high)).max(axis=0), self.arithmetic.smallest)
         return self._magnitudes[value]
 
     def weight(self, position: int) -> Array:
@@ -223,10 +225,23 @@ class Parts:
             ranges = [self.ranges[i] for i in inputs]
             if left is not None:
                 self._lines[position] = kinked(a, left, *ranges[0], self._choices.get(inputs[0]))
+            elif (curve := self.network.curve(position)) is not None:
+                self._lines[position] = self._smooth(position, curve, *ranges[0])
             elif (index := self.network.windows[position]) is not None:
                 low, high = (_joined([r[side] for r in ranges], len(self)) for side in (0, 1))
                 self._lines[position] = greatest(a, index, low, high)
         return self._lines[position]
+
+    def _smooth(self, position: int, curve: Curve, low: Array, high: Array) -> Lines:
+        """Lines around a smooth node; tangents of the network's choice are the whole's, and remain where a leaf's range is the whole's."""
+        a, levels = self.arithmetic, self.network.levels
+        if levels is None or position != self.network.output - 1:
+            return smooth(a, curve, low, high)
+        if self._base is None:
+            return smooth(a, curve, low, high, levels)
+        whole, (value,) = self._base.lines(position), self.network.inputs[position]
+        same = np.asarray((low == self._base.ranges[value][0]) & (high == self._base.ranges[value][1]))
+        return merged(same, whole, smooth(a, curve, low, high))
 
 
 def _together(found: Sequence[Bound]) -> Bound:

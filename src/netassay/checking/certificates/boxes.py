@@ -116,15 +116,7 @@ class BoxProof:
 
     def split(self, boxes: Boxes, value: Positions, index: Positions, threshold: Array, children: tuple[Positions, Positions]) -> Boxes:
         """Both sides of each box's split, but for those that are empty."""
-        made = []
-        for side, node in enumerate(children):
-            low, high, known = boxes.low.copy(), boxes.high.copy(), dict(boxes.known)
-            _cut(low, high, side, np.flatnonzero(value == INPUT), index, threshold)
-            for v in np.unique(value[value != INPUT]).tolist():
-                known[v] = known[v][0].copy(), known[v][1].copy()
-                _cut(*known[v], side, np.flatnonzero(value == v), index, threshold)
-            made.append(Boxes(node, low, high, known).take(np.flatnonzero(~(low > high).any(axis=1))))
-        return made[0].join(made[1])
+        return halves(boxes, value, index, threshold, children)
 
     def check(self, tree: Forest, weights: Weights, told: Callable[[int], None] | None = None) -> tuple[bool, int]:
         """Whether the tree proves the part, and the node where it fails otherwise (or how many nodes there were).
@@ -150,6 +142,19 @@ class BoxProof:
                 threshold = self.network.arithmetic.array(tree.threshold[n])
                 waiting.append(self.split(left, value, index, threshold, (n + 1, tree.other[n])))
         return True, bounded
+
+
+def halves(boxes: Boxes, value: Positions, index: Positions, threshold: Array, children: tuple[Positions, Positions]) -> Boxes:
+    """Both sides of each box's split, but for those that are empty."""
+    made = []
+    for side, node in enumerate(children):
+        low, high, known = boxes.low.copy(), boxes.high.copy(), dict(boxes.known)
+        _cut(low, high, side, np.flatnonzero(value == INPUT), index, threshold)
+        for v in np.unique(value[value != INPUT]).tolist():
+            known[v] = known[v][0].copy(), known[v][1].copy()
+            _cut(*known[v], side, np.flatnonzero(value == v), index, threshold)
+        made.append(Boxes(node, low, high, known).take(np.flatnonzero(~(low > high).any(axis=1))))
+    return made[0].join(made[1])
 
 
 def next_batch(waiting: list[Boxes]) -> Boxes:

@@ -21,7 +21,11 @@ from netassay.checking.certificates.forests import Means, Units, leaf_bounds, sp
 from netassay.checking.certificates.network import CheckedNetwork
 from netassay.checking.certificates.pixel_trees import bound_alone, failure
 from netassay.checking.certificates.pixels import PixelBounds
-from netassay.checking.certificates.records import read_choices, read_trees, read_weights
+from netassay.checking.certificates.probabilities import network_of
+from netassay.checking.certificates.records import read_choices, read_duals, read_trees, read_weights
+from netassay.checking.certificates.semidefinite import semidefinite_bounds
+from netassay.checking.certificates.shells import ShellProof
+from netassay.checking.certificates.slope_bounds import SlopeBounds
 from netassay.checking.certificates.statement import Case, Statement
 from netassay.checking.certificates.trees import Forest
 from netassay.errors import DataError, ModelError, PropertyError
@@ -66,13 +70,13 @@ class Checker:
             raise ModelError("the claim is about another network: the hashes of structure and weights differ")
         if statement.float32:
             raise PropertyError("records prove claims about real arithmetic: take the drift off a claim about float32 first")
-        self._statement, self._told = statement, told
+        self._graph, self._statement, self._told = graph, statement, told
         self._network = CheckedNetwork(graph, Arithmetic(exact))
         self._leaves = 0
-        self._case: int | None = None
+        self._case: tuple[int, Case] | None = None
         self._whole: Parts | None = None
         self._pixels: PixelBounds | None = None
-        self._closed = [np.zeros(len(case.parts), dtype=np.bool_) for case in statement.cases]
+        self._closed = [np.zeros(1 if case.slopes else len(case.parts), dtype=np.bool_) for case in statement.cases]
 
     def check(self, records: Iterable[Record]) -> Checked:
         """Whether the records prove the claim.
@@ -81,7 +85,7 @@ class Checker:
             DataError: If a record is not what it has to be.
         """
         kinds = {"case": self._begin, "range": self._range, "parts": self._parts, "boxes": self._boxes}
-        kinds |= {"alone": self._alone, "pixels": self._by_pixels}
+        kinds |= {"alone": self._alone, "pixels": self._by_pixels, "shells": self._shells, "squares": self._parts}
         try:
             for record in records:
                 if record.kind not in kinds:
@@ -89,6 +93,8 @@ class Checker:
                 kinds[record.kind](record)
         except RejectedError as error:
             return Checked(False, str(error), self._leaves)
+        except OverflowError:  # a rational number beyond the floats meets an end that is not known
+            return Checked(False, "numbers of the network are too large to be followed in rational arithmetic", self._leaves)
         for i, closed in enumerate(self._closed):
             if not closed.all():
                 return Checked(False, f"case {i}, part {int(np.argmin(closed))}: nothing in the certificate is about it", self._leaves)
@@ -98,14 +104,19 @@ class Checker:
         number = record.integer("case")
         if number >= len(self._statement.cases):
             raise DataError(f"the certificate is about case {number}; the claim has {len(self._statement.cases)}")
-        a, region = self._network.arithmetic, self._statement.cases[number].region
-        self._case, self._pixels = number, None
+        a, case = self._network.arithmetic, self._statement.cases[number]
+        if self._statement.scores is not None:
+            self._network, case = network_of(self._graph, self._statement, number, a)
+        self._case, self._pixels, region = (number, case), None, case.region
         self._whole = Parts(self._network, region, a.array(region.lower)[None], a.array(region.upper)[None])
 
-    def _current(self) -> tuple[int, Case, Parts]:
+    def _current(self, *, slopes: bool = False) -> tuple[int, Case, Parts]:
+        """The case that records are about now, if it claims what they prove: something of slopes, or of the parts."""
         if self._case is None or self._whole is None:
             raise DataError("a record says nothing of the case that it is about")
-        return self._case, self._statement.cases[self._case], self._whole
+        if (self._case[1].slopes is not None) is not slopes:
+            raise DataError(f"a record proves nothing of what case {self._case[0]} claims: {'slopes' if not slopes else 'values'}")
+        return *self._case, self._whole
 
     def _range(self, record: Record) -> None:
         """Trees that bound numbers of a value; their bounds are the checker's own."""
@@ -156,7 +167,10 @@ class Checker:
         return Means(self._network.output, [rows[int(p)][0] for p in part], [rows[int(p)][1] for p in part], each)
 
     def _bounds(self, whole: Parts, trees: Forest, record: Record, target: Units | Means) -> Array:
-        found = leaf_bounds(whole, splits_of(trees), read_choices(record), target)
+        if record.kind == "squares":
+            found = semidefinite_bounds(whole, splits_of(trees), read_duals(record), target)
+        else:
+            found = leaf_bounds(whole, splits_of(trees), read_choices(record), target)
         self._count(len(found))
         return found
 
@@ -191,6 +205,16 @@ class Checker:
         failed = failure(self._pixel_bounds(), record, self._count)
         if failed is not None:
             raise RejectedError(f"case {number}, node {failed} of its tree over pixels: some part is not proved there, and the tree ends")
+        self._closed[number][:] = True
+
+    def _shells(self, record: Record) -> None:
+        """Trees over the shells around a point, which prove what is claimed of slopes."""
+        number, case, _ = self._current(slopes=True)
+        proof = ShellProof(SlopeBounds(self._network, case))
+        trees = read_trees(record, self._network)
+        reason = proof.check(record.array("radii", "<f8"), trees, partial(self._count_on, self._leaves))
+        if reason:
+            raise RejectedError(f"case {number}, {reason}")
         self._closed[number][:] = True
 
     def _count(self, more: int) -> None:

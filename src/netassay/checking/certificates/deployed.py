@@ -10,8 +10,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from netassay.checking.certificates.curves import curve_of
 from netassay.checking.certificates.statement import Case, Part, Statement
 from netassay.checking.drift import drift
+from netassay.errors import CapabilityError
 from netassay.models.graph import Graph
 
 AT_ONCE = 256
@@ -28,9 +30,16 @@ def in_real_arithmetic(statement: Statement, graph: Graph) -> Statement | None:
         graph: The network that is evaluated.
     Raises:
         UnsupportedOperatorError: If the rounding of an operator is not known.
+        CapabilityError: If functions are evaluated whose float32 versions are not known exactly.
     """
     if not statement.float32:
         return statement
+    smooth = sorted({n.operator.name for n in graph.nodes if curve_of(n.operator) is not None})
+    if statement.scores is not None or smooth:
+        raise CapabilityError(
+            f"a certificate about float32 would have to assume how exact the deployed {', '.join(smooth) or 'softmax'} is, which nothing "
+            "proves: ask for one about real arithmetic"
+        )
     cases = [_lowered(case, graph) for case in statement.cases]
     found = tuple(case for case in cases if case is not None)
     return None if len(found) < len(cases) else replace(statement, cases=found, float32=False)

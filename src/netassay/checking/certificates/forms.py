@@ -154,7 +154,7 @@ class _Forward:
         Where a nonlinear operator reads the result (or it is the last) its forms are looked at for its range too.
         """
         a, half, forms = self._a, self._a.array(0.5), given.below.shape[2]
-        sizes, ends = given.size, np.maximum(np.abs(given.low), np.abs(given.high))
+        sizes, ends = (np.maximum(x, a.smallest) for x in (given.size, np.maximum(np.abs(given.low), np.abs(given.high))))
         middle, spread = (given.above + given.below) * half, (given.above - given.below) * half
         centre, radius = (given.high + given.low) * half, (given.high - given.low) * half
         absolute = np.abs(weight)

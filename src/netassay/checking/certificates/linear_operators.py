@@ -31,8 +31,10 @@ class Scaled(Affine):
         found = self._spread.linear(x)
         return found if self._factor is None else np.asarray(found * (np.abs(self._factor) if absolute else self._factor))
 
-    def adjoint(self, rows: Array) -> Array:
-        return self._spread.adjoint(rows if self._factor is None else rows * self._factor)
+    def adjoint(self, rows: Array, *, absolute: bool = False) -> Array:
+        if self._factor is None:
+            return self._spread.adjoint(rows)
+        return self._spread.adjoint(rows * (np.abs(self._factor) if absolute else self._factor))
 
 
 class Divided(Scaled):
@@ -53,7 +55,7 @@ class Summed(Affine):
         total = x.reshape(len(x), *self.inputs[0]).sum(axis=self._axes) if self._axes else x
         return np.asarray(total / self.arithmetic.array(self._count)).reshape(len(x), self.size)
 
-    def adjoint(self, rows: Array) -> Array:
+    def adjoint(self, rows: Array, *, absolute: bool = False) -> Array:  # noqa: ARG002
         kept = tuple(1 if i + 1 in self._axes else n for i, n in enumerate(self.inputs[0]))
         spread = np.broadcast_to(rows.reshape(len(rows), *kept), (len(rows), *self.inputs[0]))
         return np.asarray(spread / self.arithmetic.array(self._count)).reshape(len(rows), self.sizes[0])
@@ -70,9 +72,9 @@ class Joined(Affine):
         one, other = self._parts[0].linear(x[:, : self.sizes[0]]), self._parts[1].linear(x[:, self.sizes[0] :])
         return np.asarray(one + other if absolute or self._sign > 0 else one - other)
 
-    def adjoint(self, rows: Array) -> Array:
+    def adjoint(self, rows: Array, *, absolute: bool = False) -> Array:
         other = self._parts[1].adjoint(rows)
-        return np.concatenate([self._parts[0].adjoint(rows), other if self._sign > 0 else -other], axis=1)
+        return np.concatenate([self._parts[0].adjoint(rows), other if absolute or self._sign > 0 else -other], axis=1)
 
 
 def _picked(arithmetic: Arithmetic, operator: Any, inputs: Sequence[Shape], output: Shape) -> Affine:

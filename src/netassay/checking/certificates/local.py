@@ -15,7 +15,7 @@ import numpy as np
 from netassay.checking.certificates.affine import Affine
 from netassay.checking.certificates.arithmetic import Arithmetic, Array, Positions
 from netassay.checking.certificates.network import CheckedNetwork
-from netassay.errors import DataError
+from netassay.errors import DataError, UnsupportedOperatorError
 
 LARGEST_BLOCK = 1 << 24
 """Weights between the numbers that are kept on both sides of one map, at most."""
@@ -64,7 +64,12 @@ class Centre:
         if index is not None:
             value = np.where(index < 0, -np.inf, given[index]).max(axis=1)
             return value, *(np.where(index < 0, 0, x[index]).max(axis=1) for x in (error, drift))
-        value = np.maximum(given, given * a.array(left or 0.0))
+        if left is None:
+            name = self.network.graph.nodes[position].operator.name
+            raise UnsupportedOperatorError(
+                f"the checker does not follow {name} over L0 balls; certificates of these are about ReLU networks"
+            )
+        value = np.maximum(given, given * a.array(left))
         own = error + 4 * a.gamma(1) * (np.abs(given) + error)
         return value, own, drift + 2 * own
 

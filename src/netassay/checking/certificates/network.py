@@ -5,8 +5,12 @@ from __future__ import annotations
 from functools import cached_property
 from math import prod
 
+import numpy as np
+from numpy.typing import NDArray
+
 from netassay.checking.certificates.affine import Affine
 from netassay.checking.certificates.arithmetic import Arithmetic, Positions
+from netassay.checking.certificates.curves import Curve, curve_of
 from netassay.checking.certificates.entries import Entries, entries_of
 from netassay.checking.certificates.linear_operators import affine
 from netassay.checking.certificates.lowering import lowered
@@ -23,12 +27,16 @@ class CheckedNetwork:
 
     Value 0 is the input, value i + 1 the result of node i, all of them flat.
 
+    Args:
+        graph: The graph.
+        arithmetic: Of all numbers.
+        levels: Where the last node is an exponential, which tangents are chosen below it, see ``smooth``.
     Raises:
         UnsupportedOperatorError: If the checker does not know an operator.
     """
 
-    def __init__(self, graph: Graph, arithmetic: Arithmetic) -> None:
-        self.graph, self.arithmetic = lowered(graph), arithmetic
+    def __init__(self, graph: Graph, arithmetic: Arithmetic, levels: NDArray[np.float64] | None = None) -> None:
+        self.graph, self.arithmetic, self.levels = lowered(graph), arithmetic, levels
         graph = self.graph
         shapes = graph.shapes
         self.sizes = tuple(prod(s) for s in shapes)
@@ -51,6 +59,10 @@ class CheckedNetwork:
     def left(self, position: int) -> float | None:
         """The slope below 0 of a node ``max(x, slope * x)``; None for others."""
         return left_slope(self.graph.nodes[position].operator)
+
+    def curve(self, position: int) -> Curve | None:
+        """The function of a smooth node; None for others."""
+        return curve_of(self.graph.nodes[position].operator)
 
     @cached_property
     def entries(self) -> tuple[Entries | None, ...]:

@@ -16,6 +16,7 @@ import numpy as np
 
 from netassay.checking.certificates.arithmetic import UNIT, Array, Positions
 from netassay.checking.certificates.concretisation import inner
+from netassay.checking.certificates.relaxation import Lines
 
 if TYPE_CHECKING:
     from netassay.checking.certificates.bounds import Parts
@@ -44,6 +45,7 @@ class Push:
         self._constant = constant
         self._error = error if self._a.exact else error + self._a.gamma(self._steps) * np.abs(constant)
         self._pending: dict[int, Array] = {}
+        self._unbounded = np.zeros(len(owner), dtype=np.bool_)
 
     def start(self, value: int, unit: Positions, sign: Positions) -> None:
         """Takes single numbers of a value, each times 1 or -1."""
@@ -94,6 +96,9 @@ class Push:
     def _through_lines(self, position: int, coefficients: Array) -> None:
         lines = self._parts.lines(position)
         falling = np.minimum(coefficients, 0)
+        if lines.lower_offset is not None:
+            self._through_curves(position, coefficients - falling, falling, lines, lines.lower_offset)
+            return
         above = self._inner(falling, lines.upper_offset)
         self._constant = self._constant + above
         rising = coefficients - falling
@@ -112,6 +117,20 @@ class Push:
         np.add.at(found, (row, self._own(lines.lower_pick)), rising)
         np.add.at(found, (row, self._own(lines.upper_pick)), falling * self._own(lines.upper_slope))
         self._hand_down(position, found)
+
+    def _through_curves(self, position: int, rising: Array, falling: Array, lines: Lines, lower_offset: Array) -> None:
+        """Lines with offsets on both sides, of any sign, some of them infinite; of each two products one is 0."""
+        for some, offset in ((rising, lower_offset), (falling, lines.upper_offset)):
+            known = self._a.known(offset)
+            if not known.all():
+                offset = np.where(known, offset, self._a.zeros(1))
+                self._unbounded |= self._inner((some != 0).astype(np.float64), (~known).astype(np.float64)) > 0
+            self._constant = self._constant + self._inner(some, offset)
+            self._lose(some.shape[1], self._inner(np.abs(some), np.abs(offset)))
+        rising *= self._own(lines.lower_slope)
+        falling *= self._own(lines.upper_slope)
+        rising += falling
+        self._hand_down(position, rising)
 
     def _hand_down(self, position: int, coefficients: Array) -> None:
         begin = 0
@@ -132,6 +151,7 @@ class Push:
         unit = 0 if a.exact else 8 * UNIT
         lower = a.down(least + self._constant - lost - unit * (np.abs(least) + np.abs(self._constant) + lost))
         offset = a.down(self._constant - lost - unit * (np.abs(self._constant) + lost))
+        lower, offset = (np.where(self._unbounded, -np.inf, x) for x in (lower, offset))
         return Bound(a.bound(lower), form, a.bound(offset))
 
     def _err(self, terms: int, coefficients: Array, weights: Array) -> None:

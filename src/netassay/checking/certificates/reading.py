@@ -10,7 +10,8 @@ from pathlib import Path
 from netassay.checking.certificates.check import Checked, Checker
 from netassay.checking.certificates.container import Record, read_records
 from netassay.checking.certificates.deployed import UNBOUNDED, in_real_arithmetic
-from netassay.checking.certificates.records import FORMAT, read_case
+from netassay.checking.certificates.records import FORMAT, read_case, read_slopes
+from netassay.checking.certificates.scores import read_scores
 from netassay.checking.certificates.statement import Case, Statement
 from netassay.errors import DataError
 from netassay.models.graph import Graph
@@ -98,8 +99,10 @@ def _spelled_out(header: Record, records: Iterator[Record], graph: Graph) -> tup
         parts += number
         if parts > PARTS:
             raise DataError(f"a claim of more than {PARTS} parts is not read")
-        cases.append(read_case(region, [_next(records, "rows") for _ in range(number)]))
-    return Statement(graph.sha256, inputs, graph.output_size, tuple(cases), strict, header.head.get("float32") is True), chain(records)
+        rows = [_next(records, "rows") for _ in range(number)]
+        cases.append(read_case(region, rows, read_slopes(_next(records, "slopes")) if region.head.get("slopes") is True else None))
+    float32, scores = header.head.get("float32") is True, read_scores(header.head.get("scores"))
+    return Statement(graph.sha256, inputs, graph.output_size, tuple(cases), strict, float32, scores), chain(records)
 
 
 def _next(records: Iterator[Record], kind: str) -> Record:

@@ -4,18 +4,21 @@
 ``header``    Versions, what the claim is in words, hashes of network and claim, how many cases it has; whether it is spelled out
 ``region``    A case of a claim that is spelled out: its region
 ``rows``      A part of that case
+``slopes``    What is claimed of slopes in that case, where that is what it is about
 ``case``      What follows is about this case
 ``range``     Trees that bound numbers of a value from below (sign 1) or above (sign -1)
 ``parts``     Trees that prove parts of the case
 ``boxes``     A tree that proves one part, with ranges computed anew at each of its nodes
+``squares``   Trees that prove parts of the case by semidefinite relaxations: what is left of a form is a sum of squares
 ``alone``     Trees over the values of each pixel of an L0 ball, which bound the rows where that pixel changes alone
 ``pixels``    A tree over the pixels of an L0 ball and their values, which proves all parts of the case
+``shells``    Radii around the centre and a tree over the inputs for each shell, which prove what is claimed of slopes
 ============  ==================================================================================================================
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +29,8 @@ from netassay.checking.certificates.container import Record
 from netassay.checking.certificates.forests import Choices
 from netassay.checking.certificates.network import CheckedNetwork
 from netassay.checking.certificates.region import Region
+from netassay.checking.certificates.semidefinite import Duals
+from netassay.checking.certificates.slope_claims import Slopes
 from netassay.checking.certificates.statement import Case, Part, Statement
 from netassay.checking.certificates.trees import Arrays, Forest, forest
 from netassay.errors import DataError
@@ -45,6 +50,7 @@ def header_record(statement: Statement, claim: str, tool: str, *, spelled_out: b
             "claim_sha256": statement.sha256,
             "strict": statement.strict,
             "float32": statement.float32,
+            "scores": None if statement.scores is None else statement.scores.text,
             "cases": len(statement.cases),
             "spelled_out": spelled_out,
         }
@@ -59,12 +65,29 @@ def statement_records(statement: Statement) -> list[Record]:
         ball = case.region.ball
         if ball is not None:
             arrays |= {"center": ball.center, "scale": ball.scale, "radius": np.array([ball.radius])}
-        found.append(Record({"record": "region", "parts": len(case.parts), "norm": None if ball is None else ball.norm}, arrays))
+        head = {"record": "region", "parts": len(case.parts), "norm": None if ball is None else ball.norm}
+        found.append(Record(head if case.slopes is None else head | {"slopes": True}, arrays))
         found += [Record({"record": "rows"}, {"rows": p.rows, "constants": p.constants}) for p in case.parts]
+        if case.slopes is not None:
+            numbers = dict(zip(_SLOPES, case.slopes.arrays, strict=True))
+            found.append(Record({"record": "slopes", "norm": case.slopes.norm}, numbers))
     return found
 
 
-def read_case(region: Record, rows: Sequence[Record]) -> Case:
+_SLOPES = ("center", "scale", "falling", "rising", "least")
+"""The numbers of a claim about slopes."""
+
+
+def read_slopes(record: Record) -> Slopes:
+    """What is claimed of slopes."""
+    center, scale, *numbers = (record.array(name, "<f8") for name in _SLOPES)
+    if len(numbers[0]) != 1 or any(len(x) > 1 for x in numbers):
+        raise DataError("a claim about slopes has one number for each side, and one at the centre")
+    norm = None if record.head.get("norm") is None else record.integer("norm")
+    return Slopes(norm, center, scale, *(float(x[0]) if len(x) else None for x in numbers))  # type: ignore[arg-type]
+
+
+def read_case(region: Record, rows: Sequence[Record], slopes: Slopes | None = None) -> Case:
     """A case of a claim that is spelled out."""
     lower, upper = region.array("lower", "<f8"), region.array("upper", "<f8")
     ball = None
@@ -74,7 +97,7 @@ def read_case(region: Record, rows: Sequence[Record]) -> Case:
             raise DataError("a ball has one radius")
         ball = Ball(region.integer("norm"), region.array("center", "<f8"), region.array("scale", "<f8"), float(radius[0]))
     parts = tuple(Part(r.array("rows", "<f8", 2), r.array("constants", "<f8")) for r in rows)
-    return Case(Region(lower, upper, ball), parts)
+    return Case(Region(lower, upper, ball), parts, slopes)
 
 
 def tree_arrays(trees: Arrays) -> dict[str, NDArray[np.generic]]:
@@ -106,11 +129,29 @@ def choice_arrays(choices: Choices) -> dict[str, NDArray[np.generic]]:
 
 def read_choices(record: Record) -> Choices:
     """The slopes and multipliers of a record."""
-    slopes = {}
-    for name in record.arrays:
-        kind, _, number = name.partition(" ")
-        if kind == "slopes":
-            if not (number.isascii() and number.isdigit() and len(number) < 10):
-                raise DataError(f"slopes are chosen for {number[:20]!r}, which is no value of the network")
-            slopes[int(number)] = record.array(f"chosen {number}", "<u4"), record.array(name, "|u1", 2)
+    slopes = {v: (record.array(f"chosen {v}", "<u4"), record.array(name, "|u1", 2)) for v, name in _by_value(record, "slopes")}
     return Choices(slopes, record.array("multipliers", "<f4"))
+
+
+def _by_value(record: Record, kind: str) -> Iterator[tuple[int, str]]:
+    """The arrays of a kind: for which value each is, and its name."""
+    for name in record.arrays:
+        given, _, number = name.partition(" ")
+        if given == kind:
+            if not (number.isascii() and number.isdigit() and len(number) < 10):
+                raise DataError(f"{kind} are chosen for {number[:20]!r}, which is no value of the network")
+            yield int(number), name
+
+
+def dual_arrays(duals: Duals) -> dict[str, NDArray[np.generic]]:
+    """Multipliers of semidefinite relaxations as arrays of a record."""
+    found: dict[str, NDArray[np.generic]] = {"level": duals.level, "inputs": duals.inputs, "multipliers": duals.splits}
+    for value, (index, chosen) in duals.neurons.items():
+        found |= {f"chosen {value}": index, f"neurons {value}": chosen}
+    return found
+
+
+def read_duals(record: Record) -> Duals:
+    """The multipliers of a record."""
+    neurons = {v: (record.array(f"chosen {v}", "<u4"), record.array(name, "<f4", 3)) for v, name in _by_value(record, "neurons")}
+    return Duals(record.array("level", "<f8"), record.array("inputs", "<f4", 2), neurons, record.array("multipliers", "<f4"))

@@ -2,7 +2,7 @@
 
 On the ranges of its inputs, ``lower_slope * x[lower_pick] <= y <= upper_slope * x[upper_pick] + upper_offset``. All operators here are
 maxima of two lines or of numbers, convex in every single input, so that a chord over an interval is right once it is right
-at both ends, whatever its slope.
+at both ends, whatever its slope. Those of smooth operators are in ``smooth``; they have an offset below, too.
 """
 
 from __future__ import annotations
@@ -11,10 +11,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from netassay.checking.certificates.arithmetic import Arithmetic, Array, Positions
+from netassay.checking.certificates.arithmetic import Arithmetic, Array, Positions, floats
+from netassay.checking.certificates.curves import curve_of
 from netassay.errors import UnsupportedOperatorError
 from netassay.models import nonlinear as nl
 from netassay.models.operators import Operator, Shape
+
+LEAST_LEAN = 1 + 2.0**-20
+"""The right end of a range is so many times the left one where the line below is the right part. More than 1, as ranges around 0 are
+often as long on both sides: rounding must not decide which line is chosen, or both arithmetics would prove different things."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -22,8 +27,9 @@ class Lines:
     """Lines around one operator, in B subproblems (or in one for all).
 
     Args:
-        lower_slope, upper_slope, upper_offset: (B, m) each.
+        lower_slope, upper_slope, upper_offset: (B, m) each; slopes are not negative.
         lower_pick, upper_pick: (B, m) positions in the flat inputs; None where output i depends on input i alone.
+        lower_offset: (B, m) of the line below, infinite where there is none; None for 0, where no offset is negative.
     """
 
     lower_slope: Array
@@ -31,6 +37,7 @@ class Lines:
     upper_offset: Array
     lower_pick: Positions | None = None
     upper_pick: Positions | None = None
+    lower_offset: Array | None = None
 
 
 def left_slope(operator: Operator) -> float | None:
@@ -46,7 +53,7 @@ def windows(operator: Operator, shapes: list[Shape], output: Shape, name: str) -
     Raises:
         UnsupportedOperatorError: If the checker does not know the operator.
     """
-    if left_slope(operator) is not None:
+    if left_slope(operator) is not None or curve_of(operator) is not None:
         return None
     size = int(np.prod(output))
     begins = np.cumsum([0, *(int(np.prod(s)) for s in shapes)])
@@ -60,7 +67,7 @@ def windows(operator: Operator, shapes: list[Shape], output: Shape, name: str) -
         return _pooled(operator, places[0], output)
     raise UnsupportedOperatorError(
         f"node {name!r}: the checker does not know {operator.name}; of nonlinear operators it knows Relu, LeakyRelu (slope from 0 to 1), "
-        "Maximum, ReduceMax, MaxPool, Abs, Clip and Minimum"
+        "Maximum, ReduceMax, MaxPool, Abs, Clip, Minimum, Sigmoid, Tanh and Exp"
     )
 
 
@@ -90,7 +97,7 @@ def kinked(arithmetic: Arithmetic, left: float, low: Array, high: Array, choice:
     upper = np.where(low >= 0, one, s)
     lower, offset = upper.copy(), arithmetic.zeros(*low.shape)
     at = np.nonzero((low < 0) & (high > 0))
-    chosen = np.where(high[at] > -low[at], 1.0, 0.0)
+    chosen = np.where(floats(high[at]) > LEAST_LEAN * floats(-low[at]), 1.0, 0.0)
     if choice is not None:
         chosen = np.where(np.isnan(choice[at]), chosen, np.clip(choice[at], 0.0, 1.0))
     lower[at] = arithmetic.array(np.clip(left + (1 - left) * chosen, left, 1.0))
@@ -150,8 +157,11 @@ def image(arithmetic: Arithmetic, operator: Operator, index: Positions | None, l
     """The range of the operator's result, exact but for rounding."""
     if index is not None:
         return _gathered(low, index).max(axis=2), _gathered(high, index).max(axis=2)
-    left = left_slope(operator)
+    curve = curve_of(operator)
+    if curve is not None:
+        return curve.value(arithmetic, low)[0], curve.value(arithmetic, high)[1]
+    left, zero = left_slope(operator), arithmetic.array(0.0)
     if not left:  # no rounding: next to 0 it would give numbers so small that processors are slow with them
-        return np.maximum(low, 0), np.maximum(high, 0)
+        return np.maximum(low, zero), np.maximum(high, zero)
     s = arithmetic.array(left)
     return np.where(low >= 0, low, arithmetic.down(s * low)), np.where(high >= 0, high, arithmetic.up(s * high))

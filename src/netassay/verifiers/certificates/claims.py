@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -10,15 +11,27 @@ import numpy as np
 from netassay.checking.certificates.arithmetic import Arithmetic
 from netassay.checking.certificates.balls import Ball as CheckedBall
 from netassay.checking.certificates.linear_operators import affine
+from netassay.checking.certificates.network import CheckedNetwork
 from netassay.checking.certificates.region import Region
+from netassay.checking.certificates.scores import Scores
+from netassay.checking.certificates.slope_bounds import SlopeBounds
+from netassay.checking.certificates.slope_claims import Slopes
 from netassay.checking.certificates.statement import Case, Part, Statement
 from netassay.errors import CapabilityError
+from netassay.models import nonlinear as nl
 from netassay.models.graph import Graph
+from netassay.models.operators import Operator
+from netassay.models.scores import Decision, Meaning
 from netassay.numerics.norms import Norm
 from netassay.specs.problem import Problem
+from netassay.specs.reachability import Reachability
 from netassay.specs.regions import Ball, Box
+from netassay.specs.uncertainty import Uncertainty
 from netassay.verifiers.claim import Claim, claim_of, negated
 from netassay.verifiers.rounding import Array
+
+STEEPER = 5e-10
+"""By how much slopes are claimed to be larger than proved, relative to their size: the checker rounds otherwise than verifiers do."""
 
 
 def statement_of(problems: Sequence[Problem]) -> Statement:
@@ -27,9 +40,10 @@ def statement_of(problems: Sequence[Problem]) -> Statement:
     Raises:
         CapabilityError: If a property or region has no form that certificates know.
     """
-    claims = [claim_of(p) for p in problems]
+    # thresholds of probabilities are floats, their logarithms are not
+    claims = [claim_of(p, exact=isinstance(p.property, Reachability)) for p in problems]
     cases = [Case(region_of(p.region), _parts(c, _graph(p))) for c, p in zip(claims, problems, strict=True)]
-    return _statement(_graph(problems[0]), cases, strict=any(c.strict for c in claims))
+    return _statement(problems, claims, cases, strict=any(c.strict for c in claims))
 
 
 def range_statement(problems: Sequence[Problem], ends: Sequence[tuple[float | None, float | None]]) -> Statement:
@@ -38,18 +52,73 @@ def range_statement(problems: Sequence[Problem], ends: Sequence[tuple[float | No
     Raises:
         CapabilityError: If a property or region has no form that certificates know.
     """
-    graph, cases = _graph(problems[0]), list[Case]()
+    graph, cases, claims = _graph(problems[0]), list[Case](), list[Claim]()
     for problem, (lower, upper) in zip(problems, ends, strict=True):
+        if isinstance(problem.property, Uncertainty):
+            raise CapabilityError("certificates of ranges are about outputs and probabilities, not about divergences; ask for a verdict")
         claim, parts = claim_of(problem, exact=True), list[Part]()
+        claims.append(claim)
         for bound, of in ((lower, claim), (None if upper is None else -upper, negated(claim))):
             if bound is not None and of is not None:
                 parts += [Part(p.rows, _exact([Fraction(float(c)) - Fraction(bound) for c in p.constants])) for p in _parts(of, graph)]
         cases.append(Case(region_of(problem.region), tuple(parts)))
-    return _statement(graph, cases, strict=False)
+    return _statement(problems, claims, cases, strict=False)
 
 
-def _statement(graph: Graph, cases: Sequence[Case], *, strict: bool) -> Statement:
-    return Statement(graph.sha256, int(np.prod(graph.input_shape)), graph.output_size, tuple(cases), strict)
+def slope_statement(problem: Problem, falling: float, rising: float | None, reach: float | None) -> Statement:
+    """That s changes no faster from the centre of a ball, and what that needs to be at least for Theorem 1 to give a radius.
+
+    Args:
+        problem: About a ball.
+        falling, rising: What the slopes are at most, a little more of which is claimed; None where nothing is.
+        reach: The radius that Theorem 1 has given; where a smaller falling slope was behind it, that is claimed.
+    Raises:
+        CapabilityError: If the property or the norm has no form that certificates know.
+    """
+    claim, graph, geometry = claim_of(problem, exact=True), _graph(problem), problem.ball.geometry
+    if geometry.norm is Norm.L0 or _head(claim, graph) is not None:
+        raise CapabilityError(
+            "certificates of slopes are about linear forms of the outputs, and distances in L1, L2 or L-infinity; ask about logits, for "
+            "instance the risk robustness@logits"
+        )
+    norm = {Norm.L1: 1, Norm.L2: 2, Norm.LINF: None}[geometry.norm]
+    slopes = Slopes(norm, geometry.center, geometry.scale, _steeper(falling), None if rising is None else _steeper(rising))
+    case = Case(region_of(problem.region), _parts(claim, graph), slopes)
+    if reach is not None:
+        least = float(SlopeBounds(CheckedNetwork(graph, Arithmetic()), case).least)
+        needed = _steeper(least / reach) if least > 0 else 0.0
+        case = replace(case, slopes=replace(slopes, falling=min(slopes.falling, needed), least=least))
+    return _statement([problem], [claim], [case], strict=False)
+
+
+def _steeper(slope: float) -> float:
+    return slope * (1 + STEEPER)
+
+
+def _statement(problems: Sequence[Problem], claims: Sequence[Claim], cases: Sequence[Case], *, strict: bool) -> Statement:
+    graph = _graph(problems[0])
+    found = {_scores(c, p) for c, p in zip(claims, problems, strict=True)}
+    if len(found) > 1:
+        raise CapabilityError("a certificate is either about outputs or about probabilities; these properties are about both")
+    return Statement(graph.sha256, int(np.prod(graph.input_shape)), graph.output_size, tuple(cases), strict, scores=found.pop())
+
+
+def _head(claim: Claim, graph: Graph) -> Operator | None:
+    """The softmax, or its logarithm, that the claim's graph ends in behind the network; None where it does not."""
+    last = claim.graph.nodes[-1].operator if len(claim.graph.nodes) > len(graph.nodes) else None
+    return last if isinstance(last, nl.Softmax | nl.LogSoftmax) else None
+
+
+def _scores(claim: Claim, problem: Problem) -> Scores | None:
+    head, convention = _head(claim, _graph(problem)), problem.network.convention
+    if head is None:
+        return None
+    if convention.meaning not in (Meaning.LOGITS, Meaning.BINARY_LOGIT):
+        raise CapabilityError(
+            f"certificates about probabilities need logits, and this network gives {convention.meaning}; ask for a margin of its outputs"
+        )
+    binary, negated = convention.meaning is Meaning.BINARY_LOGIT, convention.decision is Decision.ARGMIN
+    return Scores(isinstance(head, nl.LogSoftmax), binary, negated)
 
 
 def _graph(problem: Problem) -> Graph:
@@ -80,13 +149,16 @@ def _box(lower: Array, upper: Array, ball: CheckedBall | None = None) -> Region:
 
 
 def _parts(claim: Claim, graph: Graph) -> tuple[Part, ...]:
-    """The claim's parts as rows of the network's own output: what the claim's graph goes on with is taken back exactly."""
+    """The claim's parts as rows of the network's own output (what the claim's graph goes on with is taken back exactly), or of scores."""
+    if _head(claim, graph) is not None:
+        return tuple(Part(p.rows, p.constants) for p in claim.parts)
     kept = len(graph.nodes)
     own, more = claim.graph.nodes[:kept], claim.graph.nodes[kept:]
     chained = all(node.inputs == (kept + i,) and node.operator.linear for i, node in enumerate(more))
     if [n.operator for n in own] != [n.operator for n in graph.nodes] or not chained:
         raise CapabilityError(
-            "certificates are about linear forms of the network's outputs, this property is about probabilities; ask for a margin of logits"
+            "certificates are about linear forms of the network's outputs or probabilities, and this property is about other functions "
+            "of them; ask for a margin of logits"
         )
     exact, found = Arithmetic(exact=True), list[Part]()
     for part in claim.parts:

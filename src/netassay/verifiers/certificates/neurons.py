@@ -1,6 +1,7 @@
 """Certificates by optimised slopes and by splitting neurons (alpha- and beta-CROWN): found in float32, closed by the checker's own bounds.
 
-Slopes are rounded to whole numbers of 255ths before they are tried, so that what is tried is what is written down.
+Slopes are rounded to whole numbers of 255ths before they are tried, so that what is tried is what is written down. The ranges of smooth
+neurons are halved, again and again; their lines are the checker's own.
 """
 
 from __future__ import annotations
@@ -12,13 +13,17 @@ import torch
 from numpy.typing import NDArray
 
 from netassay.checking.certificates.forests import Choices, leaf_bounds
+from netassay.models.nonlinear import Elementwise
+from netassay.models.operators import LinearOperator
 from netassay.verifiers.branch_and_bound.branching import children, choose
 from netassay.verifiers.branch_and_bound.leaf_program import solve_leaf
+from netassay.verifiers.branch_and_bound.neuron_search import better
 from netassay.verifiers.branch_and_bound.pool import Nodes, Pool
 from netassay.verifiers.certificates.ranges import RangeTrees
 from netassay.verifiers.certificates.recorded import RecordedTrees
+from netassay.verifiers.certificates.relaxed import RelaxedOptions, RelaxedProof
 from netassay.verifiers.certificates.sink import CaseProof
-from netassay.verifiers.certificates.steering import Columns, chosen_slopes
+from netassay.verifiers.certificates.steering import Columns, Cut, chosen_slopes
 from netassay.verifiers.claim import Claim
 from netassay.verifiers.propagation.interval import BoundedGraph, Range
 from netassay.verifiers.propagation.optimised import Ascent, ascend, is_kinked
@@ -26,6 +31,7 @@ from netassay.verifiers.propagation.passes import Passes
 from netassay.verifiers.propagation.root import part_of_rows, with_rows
 from netassay.verifiers.propagation.steered import Rows, Steered
 from netassay.verifiers.region import Positions, Regions
+from netassay.verifiers.relaxations import Lines
 
 BLOCK, RANGES = 256, 64
 """Numbers of a value whose slopes, and whose trees, are searched together."""
@@ -76,15 +82,21 @@ class NeuronProof:
         if self._proof.open and not self._proof.over():
             self._tighten()
             self._rows()
-        leaves, most = self._options.leaves, self._options.first
+        leaves = self._options.leaves
+        most = self._options.first if self._proof.whole.network.kinked else self._options.most
         while self._proof.open and not self._proof.over():
-            if self._branch(most) or not leaves or not self._refine(leaves):
+            again = leaves > self._options.leaves
+            if self._branch(most) or (again and self._relaxed()) or not leaves or not self._refine(leaves):
                 break
             self._rows()
             leaves, most = 4 * leaves, 4 * most
-        if self._proof.open and not self._proof.over():
+        if self._proof.open and not self._proof.over() and not self._relaxed():
             self._branch(self._options.most)
         return not self._proof.open
+
+    def _relaxed(self) -> bool:
+        """Whether semidefinite relaxations close what is left; they close parts that they are good for."""
+        return RelaxedProof(self._claim, self._bounded, self._region, self._proof, RelaxedOptions()).run()
 
     def _steered(self, value: int) -> Steered:
         """Rows of a value, on the checker's ranges."""
@@ -94,7 +106,12 @@ class NeuronProof:
         for v in self._bounded.relaxed:
             low, high = whole.ranges[v]
             ranges[v] = low.reshape(1, *shapes[v]), high.reshape(1, *shapes[v])
-        return Steered(self._bounded, self._region, ranges, self._passes, value)
+        steered, last = Steered(self._bounded, self._region, ranges, self._passes, value), whole.network.output - 1
+        if whole.network.levels is not None and value > last:
+            found = whole.lines(last)
+            sides = (found.lower_slope, found.lower_offset, found.upper_slope, found.upper_offset)
+            steered.use(last, Lines(*(np.asarray(side, dtype=np.float64).reshape(1, -1) for side in sides)))
+        return steered
 
     def _rows(self) -> None:
         """Parts without any split: by the usual slopes, then by optimised ones."""
@@ -170,7 +187,7 @@ class NeuronProof:
         """Trees of at most so many subproblems for the parts that are open; False where they would have to be larger."""
         parts = sorted(self._proof.open)
         steered = self._steered(self._bounded.output)
-        if not steered.piecewise or not all(g.kinked for g in steered.groups):
+        if not all(isinstance(n.operator, LinearOperator | Elementwise) for n in self._bounded.graph.nodes):
             return True
         search = _Search(self, steered, parts)
         done = search.run(most)
@@ -187,19 +204,22 @@ class _Search:
         self._proof, self._options = owner._proof, owner._options
         self._trees = RecordedTrees(len(parts))
         self._root = np.arange(len(parts))
-        self._above: dict[int, list[int]] = {i: [] for i in range(len(parts))}
-        """For each node that is open the columns split above it."""
+        self._above: dict[int, list[Cut]] = {i: [] for i in range(len(parts))}
+        """For each node that is open the splits above it."""
         self._closed: dict[int, tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32]]] = {}
         self._part = dict(enumerate(parts))
         self._columns = Columns(steered)
+        self._ranged = not all(g.kinked for g in steered.groups)
 
     def run(self, most: int) -> bool:
         """Whether all trees could be closed with at most so many subproblems."""
         owner, steered = self._owner, self._steered
         rows = steered.rows(owner._starts(self._parts))
         rows.code, rows.multiplier = torch.zeros(rows.slope.shape, dtype=torch.int8), torch.zeros(rows.slope.shape)
+        if self._ranged:
+            rows.low, rows.high = torch.zeros(rows.slope.shape), torch.zeros(rows.slope.shape)
         estimate, rows = ascend(steered, rows, owner._ascent(self._options.rows), over=self._proof.over)
-        pool = Pool(steered.neurons, len(owner._owner), ranged=False)
+        pool = Pool(steered.neurons, len(owner._owner), ranged=self._ranged)
         count = len(self._parts)
         pool.add(Nodes(rows, np.arange(count), np.full(count, -np.inf), estimate.numpy().astype(np.float64)))
         while len(pool):
@@ -218,13 +238,17 @@ class _Search:
 
     def _split(self, nodes: Nodes, column: torch.Tensor) -> Nodes:
         """Splits nodes, closes what can be closed; the rest."""
-        columns = column.numpy()
-        below, above = self._trees.split(nodes.part, self._columns.value[columns], self._columns.index[columns], np.zeros(len(nodes)))
+        columns, count = column.numpy(), len(nodes)
         made = children(self._steered, nodes.rows, column)
+        cut = np.zeros(count) if made.low is None else made.low.numpy()[np.arange(count), columns].astype(np.float64)
+        below, above = self._trees.split(nodes.part, self._columns.value[columns], self._columns.index[columns], cut)
+        if self._ranged:
+            made = better(self._steered, made, self._steered.cancelled(made))
         estimate, rows = ascend(self._steered, made, self._owner._ascent(self._options.steps), 0.0, self._proof.over)
-        names, both = np.concatenate([above, below]), np.tile(np.arange(len(nodes)), 2)
-        for name, parent, c in zip(names.tolist(), nodes.part[both].tolist(), columns[both].tolist(), strict=True):
-            self._above[name], self._part[name] = [*self._above[parent], c], self._part[parent]
+        names, both = np.concatenate([above, below]), np.tile(np.arange(count), 2)
+        cuts = zip(columns[both].tolist(), np.repeat([1, 0], count).tolist(), cut[both].tolist(), strict=True)
+        for name, parent, each in zip(names.tolist(), nodes.part[both].tolist(), cuts, strict=True):
+            self._above[name], self._part[name] = [*self._above[parent], each], self._part[parent]
         found = Nodes(rows, names, nodes.proved[both], np.maximum(nodes.estimate[both], estimate.numpy().astype(np.float64)))
         hopeful = np.flatnonzero(found.estimate > 0)
         closed = hopeful[self._try(found.take(hopeful))] if len(hopeful) else hopeful
@@ -234,7 +258,9 @@ class _Search:
         return kept
 
     def _finish(self, node: Nodes) -> bool:
-        """A node in which every neuron is split: a linear program finds multipliers."""
+        """A node in which nothing is left to split: a linear program finds multipliers, where all neurons are linear now."""
+        if not self._steered.piecewise:
+            return bool(self._try(node)[0])
         weights = (self._owner._owner == self._part[int(node.part[0])]).astype(np.float64)
         size = float(node.rows.multiplier.abs().max()) if node.rows.multiplier is not None and self._steered.neurons else 0.0
         found = solve_leaf(self._steered, node.rows, weights, 100.0 + 1e4 * size)
@@ -259,10 +285,11 @@ class _Search:
 
     def close(self) -> None:
         """Writes down all trees, each in a record of its own."""
-        ends = np.cumsum([len(g.index) for g in self._steered.groups])
+        groups = [g for g in self._steered.groups if g.kinked]
+        ends = np.cumsum([len(g.index) for g in groups])
         for root, part in enumerate(self._parts):
             kept = [self._closed[n] for n in self._trees.leaves(root)]
             by_value = np.split(np.stack([k[0] for k in kept]), ends[:-1], axis=1)
-            slopes = {g.value: (g.index.astype(np.uint32), s) for g, s in zip(self._steered.groups, by_value, strict=True)}
+            slopes = {g.value: (g.index.astype(np.uint32), s) for g, s in zip(groups, by_value, strict=False)}
             choices = Choices(slopes, np.concatenate([k[1] for k in kept]))
             self._proof.close([part], [self._trees.arrays(root)], choices, [k[2] for k in kept])

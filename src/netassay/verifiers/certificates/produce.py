@@ -13,6 +13,7 @@ from netassay.checking.certificates.container import Record, whole_file
 from netassay.checking.certificates.deployed import UNBOUNDED, in_real_arithmetic
 from netassay.checking.certificates.forests import Choices
 from netassay.checking.certificates.network import CheckedNetwork
+from netassay.checking.certificates.probabilities import network_of
 from netassay.checking.certificates.records import header_record, statement_records, tree_arrays
 from netassay.checking.certificates.statement import Statement
 from netassay.models.graph import Graph
@@ -21,6 +22,7 @@ from netassay.verifiers.certificates.boxes import chooser, grown_tree
 from netassay.verifiers.certificates.mixing import Mixing
 from netassay.verifiers.certificates.pixels import prove_by_pixels
 from netassay.verifiers.certificates.sink import CaseProof
+from netassay.verifiers.certificates.slopes import prove_slopes
 from netassay.verifiers.claim import Claim, Part
 from netassay.verifiers.region import Regions
 
@@ -71,14 +73,15 @@ def write_certificate(
     Raises:
         UnsupportedOperatorError: If the network has an operator that the checker does not know.
     """
-    network, proving = CheckedNetwork(graph, Arithmetic()), in_real_arithmetic(statement, graph)
+    proving = in_real_arithmetic(statement, graph)
     if proving is None:
         return Produced(False, UNBOUNDED)
     with whole_file(path) as writer:
         writer.write(header_record(statement, claim, tool, spelled_out=spelled_out))
         for record in statement_records(statement) if spelled_out else []:
             writer.write(record)
-        if not all(_case(i, network, proving, regions[i], writer.write, over) for i in range(len(proving.cases))):
+        network = CheckedNetwork(graph, Arithmetic())
+        if not all(_case(i, (graph, network), proving, regions[i], writer.write, over) for i in range(len(proving.cases))):
             return Produced(False, "time-out" if over() else "incomplete")
         writer.finish()
     return Produced(True, size=Path(path).stat().st_size)
@@ -86,15 +89,19 @@ def write_certificate(
 
 def _case(
     number: int,
-    network: CheckedNetwork,
+    networks: tuple[Graph, CheckedNetwork],
     statement: Statement,
     searched: Ball | Box,
     emit: Callable[[Record], None],
     over: Callable[[], bool],
 ) -> bool:
-    case = statement.cases[number]
+    (graph, network), case = networks, statement.cases[number]
+    if statement.scores is not None:
+        network, case = network_of(graph, statement, number, network.arithmetic)
     region = case.region
     emit(Record({"record": "case", "case": number}))
+    if case.slopes is not None:
+        return prove_slopes(network, case, emit, over)
     proof = CaseProof(number, case, Parts(network, region, region.lower[None], region.upper[None]), statement.strict, emit, over)
     if region.ball is not None and region.ball.norm == 0:
         return prove_by_pixels(proof)

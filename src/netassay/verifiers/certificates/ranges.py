@@ -11,7 +11,7 @@ from netassay.checking.certificates.forests import Units, leaf_bounds
 from netassay.verifiers.branch_and_bound.branching import children, choose
 from netassay.verifiers.certificates.recorded import RecordedTrees, joined
 from netassay.verifiers.certificates.sink import CaseProof
-from netassay.verifiers.certificates.steering import Columns, choices_of
+from netassay.verifiers.certificates.steering import Columns, Cut, choices_of
 from netassay.verifiers.propagation.optimised import Ascent, ascend
 from netassay.verifiers.propagation.steered import Rows, Steered
 from netassay.verifiers.region import Positions
@@ -35,7 +35,7 @@ class RangeTrees:
         self._trees = RecordedTrees(2 * len(unit))
         self._node = np.arange(2 * len(unit))
         self._tree = np.arange(2 * len(unit))
-        self._above: list[list[int]] = [[] for _ in self._node]
+        self._above: list[list[Cut]] = [[] for _ in self._node]
 
     def run(self) -> None:
         """Grows the trees, takes in their bounds, and writes them down."""
@@ -76,8 +76,8 @@ class RangeTrees:
         made = children(steered, parents, column)
         found, made = ascend(steered, made, Ascent(self._steps), 0.0, self._proof.over)
         rest = np.setdiff1d(np.arange(len(self._node)), split)
-        paths = [[*self._above[i], int(k)] for i, k in zip(split, c, strict=True)]
-        self._above = [self._above[i] for i in rest] + paths + paths
+        paths = [[[*self._above[i], (int(k), side, 0.0)] for i, k in zip(split, c, strict=True)] for side in (1, 0)]
+        self._above = [self._above[i] for i in rest] + paths[0] + paths[1]
         self._tree = np.concatenate([self._tree[rest], self._tree[split], self._tree[split]])
         self._node = np.concatenate([self._node[rest], above, below])
         kept = torch.from_numpy(rest)

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from netassay.checking.certificates.forests import STEPS, Choices, Splits
-from netassay.verifiers.propagation.steered import ABOVE, Rows, Steered
+from netassay.verifiers.propagation.steered import Rows, Steered
 from netassay.verifiers.region import Positions
 
 
@@ -24,6 +24,10 @@ def chosen_slopes(steered: Steered, rows: Rows) -> dict[int, tuple[NDArray[np.ui
     return found
 
 
+Cut = tuple[int, int, float]
+"""A split of a neuron: its column, the side (0 at most the threshold, 1 at least), and the threshold."""
+
+
 class Columns:
     """The neurons of a ``Steered`` by their columns: which number of which value each is."""
 
@@ -32,19 +36,27 @@ class Columns:
         self.value: Positions = np.concatenate([none, *(np.full(len(g.index), g.value) for g in groups)])
         self.index: Positions = np.concatenate([none, *(g.index for g in groups)]).astype(np.intp)
 
-    def splits(self, rows: Rows, above: Sequence[Sequence[int]]) -> tuple[Splits, NDArray[np.float32]]:
-        """The splits above each row's leaf, all at 0, and the size of each one's multiplier.
+    def splits(self, rows: Rows, above: Sequence[Sequence[Cut]]) -> tuple[Splits, NDArray[np.float32]]:
+        """The splits above each row's leaf, and the size of each one's multiplier: 0 for a split that a later one has made idle.
 
         Args:
             rows: One for each leaf.
-            above: The columns that are split above each leaf, from the root on.
+            above: The splits above each leaf, from the root on.
         """
         leaf = np.repeat(np.arange(len(above)), [len(c) for c in above])
-        column = np.array([c for path in above for c in path], dtype=np.intp)
-        side = np.where(rows.codes.numpy()[leaf, column] == ABOVE, 1, 0)
-        splits = Splits(len(above), leaf, self.value[column], self.index[column], side, np.zeros(len(column)))
+        cuts = np.array([c for path in above for c in path], dtype=np.float64).reshape(-1, 3)
+        column, side, threshold = cuts[:, 0].astype(np.intp), cuts[:, 1].astype(np.intp), cuts[:, 2]
+        splits = Splits(len(above), leaf, self.value[column], self.index[column], side, threshold)
         multiplier = torch.zeros_like(rows.slope) if rows.multiplier is None else rows.multiplier
-        return splits, np.abs(multiplier.numpy()[leaf, column]).astype(np.float32)
+        found = multiplier.numpy()[leaf, column]
+        low, high = (_end(points, rows)[leaf, column] for points in (rows.low, rows.high))
+        active = threshold == np.where(side == 1, low, high)
+        return splits, np.where(active & (np.where(side == 1, found, -found) > 0), np.abs(found), 0.0).astype(np.float32)
+
+
+def _end(points: torch.Tensor | None, rows: Rows) -> NDArray[np.float64]:
+    """(R, U) one end of the ranges that are split."""
+    return np.zeros(rows.slope.shape) if points is None else points.numpy().astype(np.float64)
 
 
 def choices_of(steered: Steered, rows: Rows, multipliers: NDArray[np.float32]) -> Choices:

@@ -1,8 +1,8 @@
-"""Certificates of the proofs of a list of specifications: how many are accepted, what they cost beside the proofs, how large they are.
+"""Certificates of proofs: how many are accepted, what they cost beside the proofs, how large they are.
 
-Every instance that is expected to hold is proved (``auto``), its certificate is searched for and written, and checked by
-``netassay.checking.certificates``. All times are CPU seconds of one thread. Rows go into a file of JSON lines as they come; what it has
-already is not done again. ``measure`` takes a few instances of each set.
+Every instance of a list of specifications that is expected to hold is proved (``auto``), its certificate is searched for and written, and
+checked by ``netassay.checking.certificates``. All times are CPU seconds of one thread. Rows go into a file of JSON lines as they come; what
+it has already is not done again. ``measure`` takes a few instances of each set, and L0 balls of radius 1 around the first test inputs.
 
     NETASSAY_BENCHMARKS=DIR python benchmarks/certificates.py ROWS.jsonl [--seconds 60] [--sets test verivital mnistfc acasxu]
 """
@@ -23,17 +23,24 @@ from typing import Any
 import numpy as np
 import torch
 
-from netassay.checking.certificates.reading import check_certificate
+from netassay.checking.certificates.reading import CertificateOutcome, check_certificate
 from netassay.checking.certificates.specification import of_specification
+from netassay.models.builtin import builtin, digits_test
 from netassay.models.graph import Graph
+from netassay.models.load import load_network
+from netassay.models.network import Network
 from netassay.models.onnx_reader import read_onnx
 from netassay.numerics.box import Box
 from netassay.numerics.budget import Clock
+from netassay.specs.problem import Problem
+from netassay.specs.regions import Ball
+from netassay.specs.robustness import Robustness
 from netassay.specs.vnnlib import Specification, read_vnnlib
 from netassay.verifiers.base import Limits, Task
 from netassay.verifiers.certificates import neurons  # noqa: F401 - loads torch before anything is timed
-from netassay.verifiers.certificates.produce import write_certificate
-from netassay.verifiers.claim import Claim, Part
+from netassay.verifiers.certificates.claims import statement_of
+from netassay.verifiers.certificates.produce import Produced, write_certificate
+from netassay.verifiers.claim import Claim, Part, claim_of
 from netassay.verifiers.portfolio import Auto
 from netassay.verifiers.region import Regions
 from report import Row
@@ -45,6 +52,9 @@ FEW = {"test": 1, "verivital": 5, "mnistfc": 6, "acasxu": 6}
 
 QUICK = 5.0
 """CPU seconds for each of its proofs, and for each of its certificates."""
+
+INPUTS = 10
+"""Test inputs, of those that are decided right, whose L0 balls ``measure`` takes."""
 
 
 class CpuClock(Clock):
@@ -70,10 +80,14 @@ def proved(graph: Graph, specification: Specification, seconds: float) -> bool:
     for case, box in zip(specification.cases, boxes_of(graph, specification), strict=True):
         unsafe = case.unsafe
         parts = tuple(Part(unsafe.matrix[d, :r], -unsafe.offset[d, :r]) for d, r in enumerate(unsafe.rows))
-        findings = list(Auto().verify(Task(Claim(graph, parts, strict=True), Regions.of([box]), Limits(clock))))
-        if not findings[-1].proved:
+        if not holds(Claim(graph, parts, strict=True), box, clock):
             return False
     return True
+
+
+def holds(claim: Claim, region: Ball | Box, clock: Clock) -> bool:
+    """Whether ``auto`` proves a claim over a region."""
+    return list(Auto().verify(Task(claim, Regions.of([region]), Limits(clock))))[-1].proved
 
 
 def timed(call: Callable[[], Any]) -> tuple[Any, float]:
@@ -83,27 +97,90 @@ def timed(call: Callable[[], Any]) -> tuple[Any, float]:
     return found, round(time.process_time() - begun, 4)
 
 
-def measured(model: Path, spec: Path, seconds: float, folder: Path) -> dict[str, Any]:
-    """One instance."""
-    graph, specification = read_onnx(model).graph, read_vnnlib(spec)
-    holds, proving = timed(lambda: proved(graph, specification, seconds))
-    row: dict[str, Any] = {"holds": holds, "proving": proving}
-    if not holds:
+def tried(
+    prove: Callable[[], bool], write: Callable[[Path], Produced], check: Callable[[Path], CertificateOutcome], folder: Path
+) -> dict[str, Any]:
+    """One instance: whether it is proved, has a certificate, and that is accepted; what each step takes."""
+    held, proving = timed(prove)
+    row: dict[str, Any] = {"holds": held, "proving": proving}
+    if not held:
         return row
-    file, clock = folder / "certificate", CpuClock(seconds)
+    file = folder / "certificate"
+    made, writing = timed(lambda: write(file))
+    row |= {"certified": made.complete, "reason": made.reason, "writing": writing, "bytes": made.size}
+    if made.complete:
+        outcome, checking = timed(lambda: check(file))
+        row |= {"accepted": outcome.checked.accepted, "checking": checking, "leaves": outcome.checked.leaves}
+    return row
+
+
+def measured(model: Path, spec: Path, seconds: float, folder: Path) -> dict[str, Any]:
+    """One specification."""
+    graph, specification = read_onnx(model).graph, read_vnnlib(spec)
     statement, regions = of_specification(graph, specification), boxes_of(graph, specification)
 
-    def write() -> Any:
+    def write(file: Path) -> Produced:
+        clock = CpuClock(seconds)
         return write_certificate(
             file, graph, statement, spec.name, "benchmark", regions=regions, spelled_out=False, over=lambda: clock.expired
         )
 
-    made, writing = timed(write)
-    row |= {"certified": made.complete, "reason": made.reason, "writing": writing, "bytes": made.size}
-    if made.complete:
-        outcome, checking = timed(lambda: check_certificate(file, [graph], lambda g: of_specification(g, specification)))
-        row |= {"accepted": outcome.checked.accepted, "checking": checking, "leaves": outcome.checked.leaves}
-    return row
+    def check(file: Path) -> CertificateOutcome:
+        return check_certificate(file, [graph], lambda g: of_specification(g, specification))
+
+    return tried(lambda: proved(graph, specification, seconds), write, check, folder)
+
+
+def measured_ball(problem: Problem, seconds: float, folder: Path) -> dict[str, Any]:
+    """One ball around an input."""
+    graph = problem.network.graph
+    if graph is None:
+        raise ValueError(f"{problem.network.name} has no operator graph")
+
+    def write(file: Path) -> Produced:
+        clock = CpuClock(seconds)
+        return write_certificate(
+            file,
+            graph,
+            statement_of([problem]),
+            "robustness",
+            "benchmark",
+            regions=[problem.region],
+            spelled_out=True,
+            over=lambda: clock.expired,
+        )
+
+    return tried(
+        lambda: holds(claim_of(problem), problem.region, CpuClock(seconds)),
+        write,
+        lambda file: check_certificate(file, [graph], None),
+        folder,
+    )
+
+
+def balls(network: Network, inputs: Sequence[np.ndarray], labels: Sequence[int], radius: int) -> list[Problem]:
+    """L0 balls around the first inputs that are decided right."""
+    points = torch.from_numpy(np.stack(inputs)).to(getattr(torch, network.dtype)).reshape(-1, *network.input_shape)
+    with torch.no_grad():
+        right = network.outputs(points).argmax(dim=1).numpy() == np.asarray(labels)
+    chosen = np.flatnonzero(right)[:INPUTS]
+    return [
+        Problem(network, Ball(points[i].numpy(), radius, "l0", domain=network.domain), Robustness(int(labels[i])), index=int(i))
+        for i in chosen
+    ]
+
+
+def networks() -> list[tuple[str, list[Problem]]]:
+    """Names and L0 balls of radius 1: of the built-in networks, and of the published one for small pictures where that is there."""
+    images, labels = digits_test()
+    found = [(name, balls(builtin(name), images, labels, 1)) for name in ("digits-mlp", "digits-cnn")]
+    root = os.environ.get("NETASSAY_BENCHMARKS")
+    if root:
+        network = load_network(Path(root) / "deeptre_mnist14" / "sdnn.onnx")
+        with np.load(Path(root) / "mnist14" / "mnist14_test.npz", allow_pickle=False) as stored:
+            x, y = stored["images"][: 2 * INPUTS], stored["labels"][: 2 * INPUTS]
+        found.append(("sDNN", balls(network.with_domain(Box.filled(network.input_shape, 0.0, 1.0)), x, y, 1)))
+    return found
 
 
 def listed(root: Path, name: str) -> list[tuple[Path, Path]]:
@@ -130,22 +207,33 @@ def run(rows: Path, seconds: float, sets: list[str], only: str) -> list[dict[str
     return found
 
 
-def measure(sets: Sequence[str] = SETS) -> list[Row]:
-    """A few instances of each set, added up; none where the benchmark networks are missing."""
-    root = os.environ.get("NETASSAY_BENCHMARKS")
-    if not root:
-        return []
-    threads, found = torch.get_num_threads(), list[Row]()
+def measure() -> list[Row]:
+    """A few instances of each set where the benchmark networks are there, and L0 balls."""
+    threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        with tempfile.TemporaryDirectory() as folder:
-            for name in sets:
-                instances = listed(Path(root) / "vnncomp2021", name)[:: FEW[name]]
-                rows = [measured(model, spec, QUICK, Path(folder)) for model, spec in instances]
-                found.append(Row(name, "auto", figures(rows)))
+        return [*measure_specifications(), *measure_balls(networks())]
     finally:
         torch.set_num_threads(threads)
+
+
+def measure_specifications(sets: Sequence[str] = SETS) -> list[Row]:
+    """A few instances of each set, added up; none where the benchmark networks are missing."""
+    root, found = os.environ.get("NETASSAY_BENCHMARKS"), list[Row]()
+    with tempfile.TemporaryDirectory() as folder:
+        for name in sets if root else ():
+            instances = listed(Path(root or "") / "vnncomp2021", name)[:: FEW[name]]
+            found.append(Row(name, "auto", figures([measured(model, spec, QUICK, Path(folder)) for model, spec in instances])))
     return found
+
+
+def measure_balls(asked: Sequence[tuple[str, Sequence[Problem]]]) -> list[Row]:
+    """The balls of each network, added up."""
+    with tempfile.TemporaryDirectory() as folder:
+        return [
+            Row(f"{name}, L0 radius 1", "auto", figures([measured_ball(p, QUICK, Path(folder)) for p in problems]))
+            for name, problems in asked
+        ]
 
 
 def figures(rows: list[dict[str, Any]]) -> dict[str, str]:

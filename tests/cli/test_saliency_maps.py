@@ -78,3 +78,21 @@ def test_there_is_none_for_a_part_of_the_features_other_norms_or_no_place() -> N
         budget=Budget(queries=200),
     )
     assert saliency_maps(network((1, 4, 4)), [masked, granular, replace(other, index=0), replace(answer, index=None)], (1, 4, 4)) == {}
+
+
+def test_an_answer_without_a_search_takes_no_map_from_the_others() -> None:
+    found = answers(problems(network((1, 4, 4)), 3))
+    unsearched = replace(found[1], provenance=replace(found[1].provenance, queries=1))
+    assert sorted(saliency_maps(network((1, 4, 4)), [found[0], unsearched, found[2]], (1, 4, 4))) == [0, 2]
+
+
+def test_an_input_has_one_map_and_each_the_finest_grid_that_it_can_have() -> None:
+    found = answers(problems(network((1, 4, 4)), 3))
+    coarse = replace(found[1], provenance=replace(found[1].provenance, queries=32))
+    told: list[tuple[int, int]] = []
+    maps = saliency_maps(network((1, 4, 4)), [found[0], coarse, found[2], found[0]], (1, 4, 4), told=lambda *state: told.append(state))
+    assert sorted(maps) == [0, 1, 2]
+    assert told == [(2, 3), (3, 3)]
+    for answer in found:
+        assert maps[answer.index or 0] == pytest.approx(drops(answer.center, answer.label or 0), abs=1e-5)
+    assert len(saliency_maps(network((1, 4, 4)), found, (1, 4, 4), most=2)) == 2

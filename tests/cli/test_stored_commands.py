@@ -53,6 +53,18 @@ def test_show_lists_campaigns_and_figures(run: Run, store: Path) -> None:
     assert len(document["results"]["index"]) == 72
 
 
+def test_show_tells_the_answers_about_an_input(run: Run, store: Path) -> None:
+    shown = run("show", store, "--campaign", 1, "--input", 3)
+    assert shown.code == 0, shown.err
+    rows = [line.split() for line in shown.out.splitlines() if line.strip().startswith("3 ")]
+    assert len(rows) == 6
+    document = run("show", store, "--campaign", 1, "--input", 3, "--input", 5, "--json").json
+    validate(document)
+    assert sorted(set(document["results"]["index"])) == [3, 5]
+    assert "no answer about input 99" in run("show", store, "--campaign", 1, "--input", 99).err
+    assert run("show", store, "--input", 3, "--fail-under", "0.1").code == 2
+
+
 def test_show_ranks_models_on_shared_inputs(run: Run, store: Path) -> None:
     ranked = run("show", store, "--rank", "--json").json
     validate(ranked)
@@ -147,6 +159,17 @@ def test_what_is_no_store_is_refused(run: Run, command: tuple[str, ...]) -> None
         assert done.err.startswith("error: ")
     assert not Path("out").exists()
     assert not Path("out.csv").exists()
+
+
+@pytest.mark.parametrize("place", ["taken/below", "n" * 300])
+@pytest.mark.parametrize("command", ["report", "export"])
+def test_a_place_that_cannot_be_made_is_refused(run: Run, store: Path, command: str, place: str) -> None:
+    Path("taken").write_text("a file")
+    done = run(command, store, f"{place}/answers.csv" if command == "export" else place)
+    assert done.code == 2, done.err
+    told = done.err.splitlines()[-1]
+    assert told.startswith(f"error: {place.split('/', maxsplit=1)[0]}")
+    assert "that can be made" in told
 
 
 def test_numbers_that_are_not_there_are_refused(run: Run, store: Path) -> None:

@@ -66,6 +66,15 @@ def test_a_proof_is_one_answer(run: Run, specs: Path, classifier: str) -> None:
     assert 0 < call["budget"].seconds < 20
 
 
+@pytest.mark.parametrize("place", ["taken/below/w.txt", "folder"])
+def test_a_witness_that_cannot_be_written_is_told(run: Run, specs: Path, classifier: str, place: str) -> None:
+    Path("taken").write_text("a file")
+    Path("folder").mkdir()
+    done = run("verify", classifier, specs / "unsafe.vnnlib", "--witness", place)
+    assert done.code == 2, done.err
+    assert done.err.splitlines()[-1].startswith(f"error: {place.removesuffix('/w.txt')}: ")
+
+
 def test_a_violation_has_a_witness_that_can_be_read_back(run: Run, specs: Path, classifier: str) -> None:
     done = run("verify", classifier, specs / "unsafe.vnnlib", "--json", "--witness", "w.txt")
     assert done.code == 1

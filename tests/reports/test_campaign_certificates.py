@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from netassay.errors import DataError
+from netassay.numerics.norms import Norm
 from netassay.reports.campaign import Settings, write_campaign
 from netassay.reports.campaign_certificates import FOLDER, MOST_ROWS, State, certification, columns, copied
+from netassay.results.answer import LipschitzAnswer, RadiusAnswer
+from netassay.results.bracket import Bracket, End
 from netassay.results.codec import read_document
+from netassay.results.guarantee import Guarantee
 from netassay.results.proofs import is_proved
 from netassay.store.certificates import Check, Kept
 from reports.campaign_answers import campaign, campaign_answers
+from reports.sample_answers import side
 
 ANSWERS = campaign_answers(20)
 CONTENT = b"a certificate"
@@ -95,3 +101,38 @@ def test_a_file_beside_an_earlier_report_is_put_right(tmp_path: Path) -> None:
     place.write_bytes(b"something else")
     copied(ANSWERS, [kept(check()) if is_proved(a) else None for a in ANSWERS], read, tmp_path)
     assert place.read_bytes() == CONTENT
+
+
+def test_pages_of_inputs_say_why_one_was_rejected_and_why_there_is_none(tmp_path: Path) -> None:
+    one, other = [i for i, a in enumerate(ANSWERS) if is_proved(a)][:2]
+    told: list[Kept | None] = [None] * len(ANSWERS)
+    told[one], told[other] = kept(check(accepted=False, reason=EVIL)), kept(file=None, reason="it was not found in time")
+    chosen = [ANSWERS[one].index or 0, ANSWERS[other].index or 0]
+    write_campaign(ANSWERS, campaign(ANSWERS), tmp_path, Settings(pages=0, inputs=chosen, certificates=told, read=read))
+    rejected, missing = ((tmp_path / "inputs" / f"{i}.html").read_text(encoding="utf-8") for i in chosen)
+    assert f'<a href="../{FOLDER}/{hashlib.sha256(CONTENT).hexdigest()}.cert">rejected</a>' in rejected
+    assert "Rejected: Input" in rejected
+    assert "&lt;script&gt;" in rejected
+    assert "<script>" not in rejected
+    assert "it was not found in time (1)" in missing
+    assert f"{FOLDER}/" not in missing
+
+
+def test_a_campaign_without_proofs_has_pages_without_certificates(tmp_path: Path) -> None:
+    unproved = [a for a in ANSWERS if not is_proved(a)]
+    write_campaign(unproved, campaign(unproved), tmp_path, Settings(pages=2))
+    for page in (tmp_path / "inputs").iterdir():
+        assert "certificate" not in page.read_text(encoding="utf-8").partition("</style>")[2]
+
+
+def test_the_table_says_what_is_proved_in_the_units_of_its_question(tmp_path: Path) -> None:
+    plain = next(a for a in ANSWERS if isinstance(a, RadiusAnswer) and is_proved(a))
+    counted = replace(plain, region=replace(plain.region, norm=Norm.L0), bracket=Bracket(End.UPPER, side(2.0, Guarantee.PROVED), side(3.0)))
+    steep = next(a for a in ANSWERS if isinstance(a, LipschitzAnswer) and is_proved(a))
+    answers = [counted, steep]
+    said = certification(answers, copied(answers, [kept(), kept()], read, tmp_path))
+    assert said is not None
+    assert said.table is not None
+    (column,) = (c for c in said.table.columns if c.header == "Proved")
+    assert column.cells[0].text == "\u2265 2"
+    assert column.cells[1].text.startswith("\u2264 ")

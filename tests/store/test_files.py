@@ -42,3 +42,16 @@ def test_files_come_back_or_are_refused(url: str) -> None:
             assert files.get(connection, digest_of(b"one")) == b"one"
         with writer.database.writing() as connection, pytest.raises(StoreError):
             files.put(connection, {"../outside": b"x"})
+
+
+def test_a_file_of_its_own_has_a_place(url: str) -> None:
+    with open_writer(url) as writer:
+        with writer.database.writing() as connection:
+            writer.database.files.put(connection, CONTENTS)
+        place = writer.store().place(digest_of(b"one"))
+        if url.startswith("sqlite"):
+            assert Path(place).read_bytes() == b"one"
+            with pytest.raises(StoreError, match="64 hexadecimal digits"):
+                writer.store().place("../../etc/passwd")
+        else:
+            assert place == ""

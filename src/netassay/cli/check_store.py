@@ -17,7 +17,7 @@ from netassay.cli.delivery import now
 from netassay.cli.exit_codes import ExitCode
 from netassay.cli.progress import INTERVAL
 from netassay.cli.stored import campaign_of
-from netassay.errors import InputError
+from netassay.errors import InputError, UsageError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from netassay.checking.certificates.statement import Statement
     from netassay.models.graph import Graph
+    from netassay.models.scores import OutputConvention
     from netassay.results.answer import Answer
     from netassay.store import Campaign
     from netassay.store.certificates import Check, Kept
@@ -66,6 +67,8 @@ def check_store(reference: str, graphs: Sequence[Graph], *, number: int | None, 
         exact: Whether to compute in rational numbers.
         json: Whether to print one JSON object.
         arithmetic: The numbers in words.
+    Raises:
+        UsageError: If the model is not the one that the campaign asked about: its certificates are not to blame for that.
     """
     from netassay.results.proofs import is_proved
     from netassay.store.writer import open_writer
@@ -76,6 +79,8 @@ def check_store(reference: str, graphs: Sequence[Graph], *, number: int | None, 
         campaign = campaign_of(store, number, reference, quiet=json)
         checking = _Checking(store, campaign, graphs, exact, arithmetic, store.outputs(campaign.id))
         pairs = list(store.certified(campaign.id))
+        if any(kept is not None and kept.file is not None for _, kept in pairs):
+            _require_own(campaign, graphs)
         files, told = sum(kept is not None and kept.file is not None for _, kept in pairs), time.monotonic()
         rejected = 0
         for answer, kept in pairs:
@@ -145,14 +150,34 @@ class _Checking:
 
     def _difference(self, statement: Statement | None, answer: Answer) -> str:
         from netassay.checking.answered import Setting, difference
-        from netassay.models.scores import Decision, Meaning, OutputConvention
 
         shown, outputs = self.campaign.presentation, None if answer.index is None else self.outputs.get(answer.index)
-        known = shown.output_meaning in list(Meaning) and shown.decision in list(Decision)
-        if statement is None or outputs is None or not known:
+        convention = _convention(self.campaign)
+        if statement is None or outputs is None or convention is None:
             return "whether it is about this answer cannot be seen: the store does not say what the network's outputs are"
-        convention = OutputConvention(Meaning(shown.output_meaning), Decision(shown.decision))
         return difference(statement, answer, Setting(convention, outputs, shown.lower, shown.upper, shown.scale))
+
+
+def _convention(campaign: Campaign) -> OutputConvention | None:
+    """What the network's outputs mean; None where the store does not say."""
+    from netassay.models.scores import Decision, Meaning, OutputConvention
+
+    shown = campaign.presentation
+    known = shown.output_meaning in list(Meaning) and shown.decision in list(Decision)
+    return OutputConvention(Meaning(shown.output_meaning), Decision(shown.decision)) if known else None
+
+
+def _require_own(campaign: Campaign, graphs: Sequence[Graph]) -> None:
+    """Raises UsageError if none of the model's forms is the network of the campaign."""
+    from netassay.models.network import identity
+    from netassay.reports.wording import printable
+
+    convention = _convention(campaign)
+    if convention is not None and campaign.model_sha256 not in {identity(graph.sha256, convention) for graph in graphs}:
+        raise UsageError(
+            f"MODEL is another network than that of campaign {campaign.id}, which asked about {printable(campaign.model)} "
+            f"(SHA-256 {printable(campaign.model_sha256[:16])}...); name its file, or another campaign (--campaign N)"
+        )
 
 
 def _named(answer: Answer) -> str:

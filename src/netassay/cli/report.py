@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from netassay.cli import thresholds
+from netassay.cli.campaign_maps import MapOptions, maps_of
 from netassay.cli.exit_codes import ExitCode
 from netassay.cli.options import FailUnderOption
 from netassay.cli.stored import (
@@ -40,6 +41,7 @@ PagesOption = Annotated[int, typer.Option("--pages", metavar="N", help="Inputs w
 def report(
     store: StoreArgument,
     folder: FolderArgument,
+    map_options: MapOptions,
     campaign: CampaignOption = None,
     inputs: InputOption = None,
     pages: PagesOption = 24,
@@ -52,7 +54,10 @@ def report(
     quiet: QuietOption = False,
     debug: DebugOption = False,  # noqa: ARG001
 ) -> ExitCode:
-    """The assurance report of a campaign, from its store alone: a page to read and to print, pages of inputs, figures as JSON."""
+    """The assurance report of a campaign, from its store alone: a page to read and to print, pages of inputs, figures as JSON.
+
+    With --model, which has to be the campaign's, pages of inputs get saliency maps.
+    """
     from netassay.reports.campaign import Settings, write_campaign
     from netassay.reports.mlflow_run import Tracker
 
@@ -62,6 +67,7 @@ def report(
         chosen = campaign_of(source, campaign, store, quiet=quiet)
         answers, certificates = certified_of(source, chosen, store)
         decisions = decided(demanded, answers, chosen)
+        maps = maps_of(map_options, chosen, quiet=quiet or json)
         settings = Settings(
             pages,
             tuple(inputs or ()),
@@ -71,6 +77,7 @@ def report(
             source.outputs(chosen.id),
             certificates=certificates,
             read=source.file,
+            saliency=maps,
         )
         page = write_campaign(answers, chosen, folder, settings)
     run = "" if tracker is None else tracker.log(chosen, answers, page.parent)

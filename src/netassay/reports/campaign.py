@@ -1,13 +1,13 @@
 """The assurance report of a campaign: a page for readers in a hurry and for experts, pages of single inputs, the figures as JSON.
 
-Everything comes from stored answers; no model is needed and nothing is evaluated.
+Everything comes from stored answers; no model is needed and nothing is evaluated, unless saliency maps are wanted.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -54,6 +54,9 @@ MOST_GROUPS = 200
 PAGES = 24
 """Inputs with a page of their own, unless more are asked for."""
 
+Maps = Callable[[Sequence[Answer]], Mapping[int, NDArray[np.floating]]]
+"""Saliency maps by index, of inputs that have a page; see ``write_report``."""
+
 
 @dataclass(frozen=True, eq=False)
 class Settings:
@@ -69,6 +72,7 @@ class Settings:
         created: Date and time printed; now by default.
         certificates: What the store says of the certificate of each answer, in the order of the answers.
         read: Reads a file of the store; needed where there are certificates.
+        saliency: Makes the maps beside L0 witnesses from all answers about the inputs that have a page; None for no maps.
     """
 
     pages: int = PAGES
@@ -80,6 +84,7 @@ class Settings:
     created: datetime | None = None
     certificates: Sequence[Kept | None] = ()
     read: Read | None = None
+    saliency: Maps | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +136,8 @@ def write_campaign(answers: Sequence[Answer], campaign: Campaign, folder: Path |
     wanted = page_inputs(members, chosen.pages, chosen.inputs)
     show = _presentation(campaign, wanted, chosen)
     show.check(answers)
+    if chosen.saliency is not None:
+        show = replace(show, saliency=chosen.saliency([a for a in answers if a.index in set(wanted)]))
     found = [figures(m, seed=chosen.seed, level=chosen.level) for m in members]
     files = copied(answers, chosen.certificates, chosen.read or _nothing, target)
     more = columns(files)
@@ -138,7 +145,7 @@ def write_campaign(answers: Sequence[Answer], campaign: Campaign, folder: Path |
     validate(content)
     groups = [campaign_group(m, f, f"g{i}", show) for i, (m, f) in enumerate(zip(members, found, strict=True), start=1)]
     page = _page(answers, members, groups, campaign, chosen, wanted, when, files)
-    write_inputs(members, wanted, show, target)
+    write_inputs(members, wanted, show, target, {id(a): c for a, c in zip(answers, files, strict=True) if c is not None})
     write_atomically(target / DATA, json.dumps(content, allow_nan=False, separators=(",", ":")).encode("ascii"))
     write_atomically(target / PAGE, environment().get_template("campaign.html.j2").render(page=page).encode("utf-8"))
     return target / PAGE

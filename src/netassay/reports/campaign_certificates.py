@@ -9,13 +9,16 @@ from enum import StrEnum
 from pathlib import Path
 
 from netassay.errors import InputError
+from netassay.numerics.norms import Norm
 from netassay.reports.figures import count, lower, upper
 from netassay.reports.rows import Value
 from netassay.reports.tables import Cell, Column, Grid
+from netassay.reports.text import side_figure
 from netassay.reports.wording import QUESTIONS, norm_name, printable
-from netassay.results.answer import Answer, RadiusAnswer, ReachAnswer, VerifyAnswer
+from netassay.results.answer import Answer, LipschitzAnswer, RadiusAnswer, ReachAnswer, VerifyAnswer
+from netassay.results.bracket import End
 from netassay.results.proofs import is_proved
-from netassay.results.summary import question_of
+from netassay.results.summary import proved_value, question_of
 from netassay.results.witness_files import write_atomically
 from netassay.store.certificates import Check, Kept
 from netassay.store.files import digest_of
@@ -90,25 +93,46 @@ def copied(answers: Sequence[Answer], kept: Sequence[Kept | None], read: Read, t
         read: Reads a file of the store.
         target: Folder of the report.
     """
+    return _known(answers, kept, read, lambda _, content: _beside(target, content))
+
+
+def seen(answers: Sequence[Answer], kept: Sequence[Kept | None], read: Read, place: Callable[[str], str]) -> list[Certificate | None]:
+    """The same, and no file is copied.
+
+    Args:
+        answers, kept, read: As for ``copied``.
+        place: Where a file of the store lies, by its name; empty where it is no file of its own.
+    """
+    return _known(answers, kept, read, lambda name, _: place(name))
+
+
+def _known(
+    answers: Sequence[Answer], kept: Sequence[Kept | None], read: Read, path: Callable[[str, bytes], str]
+) -> list[Certificate | None]:
     told = kept or [None] * len(answers)
-    return [_copied(one, read, target) if is_proved(a) or one is not None else None for a, one in zip(answers, told, strict=True)]
+    return [_certificate(one, read, path) if is_proved(a) or one is not None else None for a, one in zip(answers, told, strict=True)]
 
 
-def _copied(kept: Kept | None, read: Read, target: Path) -> Certificate:
+def _certificate(kept: Kept | None, read: Read, path: Callable[[str, bytes], str]) -> Certificate:
     if kept is None or kept.file is None:
         return Certificate(State.MISSING, "" if kept is None else kept.reason)
     try:
         content = read(kept.file)
     except InputError as error:
         return Certificate(State.REJECTED, str(error))
+    place, check = path(kept.file, content), kept.check
+    if check is None:
+        return Certificate(State.UNCHECKED, path=place, size=len(content))
+    return Certificate(State.ACCEPTED if check.accepted else State.REJECTED, check.reason, place, len(content), check)
+
+
+def _beside(target: Path, content: bytes) -> str:
+    """Puts a certificate beside the report; gives its path from there."""
     path = f"{FOLDER}/{digest_of(content)}.cert"
     place = target / path
     if not place.is_file() or place.read_bytes() != content:
         write_atomically(place, content)
-    check = kept.check
-    if check is None:
-        return Certificate(State.UNCHECKED, path=path, size=len(content))
-    return Certificate(State.ACCEPTED if check.accepted else State.REJECTED, check.reason, path, len(content), check)
+    return path
 
 
 def columns(found: Sequence[Certificate | None]) -> dict[str, list[Value]]:
@@ -148,6 +172,21 @@ def certification(answers: Sequence[Answer], found: Sequence[Certificate | None]
         listed=len(worst),
         files=sum(bool(c.path) for _, c in files),
     )
+
+
+def counted(answers: Sequence[Answer], found: Sequence[Certificate | None]) -> tuple[str, ...]:
+    """How many answers are proved, have a certificate, and were checked; nothing where nothing is proved."""
+    pairs = [(a, c) for a, c in zip(answers, found, strict=True) if c is not None]
+    states = Counter(c.state for _, c in pairs)
+    said = (*_counts(len(answers), len(pairs), states), _checkers([c for _, c in pairs]), _why(pairs)) if pairs else ()
+    return tuple(s for s in said if s)
+
+
+def explained(answers: Sequence[Answer], found: Sequence[Certificate | None]) -> tuple[str, ...]:
+    """What belongs to the certificates of a few answers: who checked them, why one was rejected, why there is none."""
+    pairs = [(a, c) for a, c in zip(answers, found, strict=True) if c is not None]
+    rejected = [f"Rejected: {_rejected(a, c)}" for a, c in pairs if c.state is State.REJECTED]
+    return tuple(s for s in (_checkers([c for _, c in pairs]), *rejected, _why(pairs)) if s)
 
 
 def _short(proved: int, states: Counter[State]) -> str:
@@ -217,7 +256,10 @@ def _question(answer: Answer) -> str:
 
 def _proved(answer: Answer) -> str:
     if isinstance(answer, RadiusAnswer) and answer.bracket.lower is not None:
-        return f"\u2265 {lower(answer.bracket.lower.value)}"
+        return f"\u2265 {side_figure(answer.bracket.lower, End.LOWER, whole=answer.region.norm is Norm.L0)}"
+    if isinstance(answer, LipschitzAnswer):
+        steepest, falling = proved_value(answer.bracket.upper), proved_value(answer.falling.upper)
+        return f"\u2264 {upper(steepest)}" if steepest is not None else f"falling \u2264 {upper(falling)}" if falling is not None else ""
     if isinstance(answer, ReachAnswer):
         ends = (answer.minimum.lower, answer.maximum.upper)
         low, high = ("" if end is None else show(end.value) for end, show in zip(ends, (lower, upper), strict=True))

@@ -10,9 +10,11 @@ from pathlib import Path
 
 from netassay.errors import UsageError
 from netassay.reports import images
+from netassay.reports.campaign_certificates import Certificate, explained
 from netassay.reports.cards import Card, card, tells
 from netassay.reports.html import environment
 from netassay.reports.presentation import Presentation
+from netassay.reports.tables import Cell
 from netassay.reports.text import Table, label_name, table
 from netassay.reports.wording import QUESTIONS, title_of
 from netassay.results.answer import Answer
@@ -31,11 +33,16 @@ LARGEST_INDEX = 10**18
 
 @dataclass(frozen=True, slots=True)
 class InputPage:
-    """One input: its row of every question, and the cards of those that have more to show."""
+    """One input: its row of every question, and the cards of those that have more to show.
+
+    ``certificates`` has a cell for each row, and is empty where nothing is proved; ``explained`` says what belongs to them.
+    """
 
     title: str
     label: str
     table: Table
+    certificates: tuple[Cell, ...]
+    explained: tuple[str, ...]
     cards: tuple[tuple[str, Card], ...]
     legend: str
     tabular_scale: bool
@@ -70,7 +77,13 @@ def page_path(index: int) -> str:
     return f"{INPUTS}/{index}.html"
 
 
-def write_inputs(members: Sequence[Sequence[Answer]], wanted: Sequence[int], show: Presentation, target: Path) -> None:
+def write_inputs(
+    members: Sequence[Sequence[Answer]],
+    wanted: Sequence[int],
+    show: Presentation,
+    target: Path,
+    certificates: Mapping[int, Certificate],
+) -> None:
     """Writes the pages of the ``wanted`` inputs and the witnesses they name; pages of an earlier report are removed.
 
     Args:
@@ -78,6 +91,7 @@ def write_inputs(members: Sequence[Sequence[Answer]], wanted: Sequence[int], sho
         wanted: As ``page_inputs`` gives them.
         show: How to show inputs and labels.
         target: Folder of the report.
+        certificates: What is known of the certificates of proved answers, by the ``id`` of the answer.
     """
     folder = target / INPUTS
     for old in folder.glob("*.html") if folder.is_dir() else ():
@@ -96,7 +110,7 @@ def write_inputs(members: Sequence[Sequence[Answer]], wanted: Sequence[int], sho
     }
     for place, index in enumerate(wanted):
         around = (wanted[place - 1] if place else None, wanted[place + 1] if place + 1 < len(wanted) else None)
-        page = _input_page(found[index], titles, show, target, around)
+        page = _input_page(found[index], titles, show, target, around, certificates)
         write_atomically(folder / f"{index}.html", template.render(page=page).encode("utf-8"))
 
 
@@ -106,7 +120,12 @@ def _titled(members: Sequence[Answer], chosen: set[int]) -> GroupSummary | None:
 
 
 def _input_page(
-    answers: Sequence[Answer], titles: Mapping[int, str], show: Presentation, target: Path, around: tuple[int | None, int | None]
+    answers: Sequence[Answer],
+    titles: Mapping[int, str],
+    show: Presentation,
+    target: Path,
+    around: tuple[int | None, int | None],
+    certificates: Mapping[int, Certificate],
 ) -> InputPage:
     cards = []
     for answer in answers:
@@ -115,10 +134,13 @@ def _input_page(
             cards.append((titles[id(answer)], card(answer, show, files)))
     first = answers[0]
     before, after = ("" if i is None else f"{i}.html" for i in around)
+    own = [certificates.get(id(a)) for a in answers]
     return InputPage(
         title=f"Input {first.index}",
         label=label_name(first.label, show.label_names),
         table=_merged(table(answers, label_names=show.label_names)),
+        certificates=tuple(_cell(c) for c in own) if any(own) else (),
+        explained=explained(answers, own),
         cards=tuple(cards),
         legend=images.legend().uri,
         tabular_scale=show.scale is not None,
@@ -126,6 +148,11 @@ def _input_page(
         previous=before,
         following=after,
     )
+
+
+def _cell(found: Certificate | None) -> Cell:
+    """What is known of a certificate, with a link to its file."""
+    return Cell("") if found is None else Cell(str(found.state), link=f"../{found.path}" if found.path else "")
 
 
 def _merged(found: Table) -> Table:

@@ -164,7 +164,7 @@ def trace_plot(traces: Sequence[Trace], *, value_title: str, label: str, bracket
     span = max(high - low, (0.01 if high > low else 1.0) * abs(high)) or 1.0  # around a single value ticks of its own size
     first, last = max(1, min(queries)), max(max(queries), 2)
     log = last / first > 50
-    across = Axis(first if log else 0, last * 1.02, 54, TRACE_WIDTH - 12, log=log)
+    across = Axis(first if log else 0, last * 1.02, 54, TRACE_WIDTH - 20, log=log)
     up = Axis(low - 0.08 * span, high + 0.08 * span, TRACE_HEIGHT - BOTTOM, 26)
     parts = svg.vertical_axis(up, across.start, across.end, value_title, count=4)
     parts += svg.horizontal_axis(across, TRACE_HEIGHT - BOTTOM, 26, "queries" + (" (logarithmic)" if log else ""), count=4)

@@ -35,6 +35,10 @@ class Files(Protocol):
         """The content; raises DataError where it is missing, too large, or not what its name says."""
         ...
 
+    def place(self, digest: str) -> str:
+        """Where it lies; empty where it is no file of its own."""
+        ...
+
 
 class FolderFiles:
     """``FOLDER/ab/cdef...``: one file each, which appears whole or not at all.
@@ -62,6 +66,9 @@ class FolderFiles:
         del connection
         return _checked(digest, read_limited(self._path(digest), LARGEST))
 
+    def place(self, digest: str) -> str:
+        return str(self._path(digest))
+
     def _path(self, digest: str) -> Path:
         return self._folder / _named(digest)[:2] / digest[2:]
 
@@ -83,6 +90,10 @@ class TableFiles:
             )
         content = connection.scalar(select(files.c.content).where(files.c.digest == digest))
         return _checked(digest, bytes(content or b""))
+
+    def place(self, digest: str) -> str:
+        del digest
+        return ""
 
 
 def digest_of(content: bytes) -> str:

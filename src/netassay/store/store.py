@@ -96,6 +96,10 @@ class Store:
         """
         return self._file(name)
 
+    def place(self, name: str) -> str:
+        """Where a file lies, by its name; empty where the database keeps it. StoreError if that is no name of a file."""
+        return self.database.files.place(name)
+
     def _answers(self, connection: Connection, campaign: int | None) -> Iterator[tuple[Place, Answer]]:
         get = self._getter(connection)
         inputs = _Inputs(get)

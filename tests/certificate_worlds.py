@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from fractions import Fraction
@@ -16,6 +17,7 @@ from netassay.checking.certificates.check import Checked, Checker
 from netassay.checking.certificates.container import MAGIC, Record, Writer, read_records
 from netassay.checking.certificates.records import header_record
 from netassay.checking.certificates.statement import Case, Part, Statement
+from netassay.errors import InputError
 from netassay.models import nonlinear as nl
 from netassay.models import operators as op
 from netassay.models.builder import GraphBuilder
@@ -112,6 +114,9 @@ def halfspaces_problem(graph: Graph, seed: int, size: float) -> Problem:
     return Problem(GraphOnly(graph), Box(center - size, center + size), OutputHalfspaces(matrices, [np.zeros(1), np.zeros(2)]))
 
 
+MUTATIONS = int(os.environ.get("NETASSAY_MUTATIONS", "120"))
+"""How many damaged certificates a test tries."""
+
 STRANGE = (np.nan, np.inf, -np.inf, 1e308, -1e308, 5e-324, 0.0, -0.0, 1e30, -1.0)
 
 
@@ -159,6 +164,27 @@ def _with_array(record: Record, rng: np.random.Generator) -> Record:
                 info = np.iinfo(array.dtype)
                 flat[where] = int(rng.choice([info.min, info.max, 0, 1, 2, int(flat[where]) ^ 1]) if info.bits < 64 else 0)
     return Record(record.head, {**record.arrays, name: array})
+
+
+def no_damage_proves(
+    problem: Problem, true: Statement, false: Statement, records: list[Record], seed: int, rounds: int = MUTATIONS
+) -> None:
+    """Damaged records, each against a true and a false claim: no crash, and the false one is never accepted.
+
+    Some changes are harmless: a true claim may have many proofs.
+    """
+    rng, seen = np.random.default_rng(seed), {"refused": 0, "rejected": 0, "accepted": 0}
+    for _ in range(rounds):
+        bad = damaged(records, rng)
+        for statement in (true, false):
+            try:
+                found = checked(problem, statement, bad)
+            except InputError:
+                seen["refused"] += 1
+                continue
+            assert statement is true or not found.accepted
+            seen["accepted" if found.accepted else "rejected"] += 1
+    assert min(seen.values()) > 0, seen
 
 
 def damaged_bytes(path: Path, rng: np.random.Generator) -> Iterator[bytes]:

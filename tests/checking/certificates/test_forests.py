@@ -142,3 +142,10 @@ def test_choices_that_do_not_fit_are_refused() -> None:
     ):
         with pytest.raises(DataError):
             leaf_bounds(whole, splits_of(trees), choices, target)
+
+
+def test_rows_of_numbers_without_a_bound_prove_nothing() -> None:
+    """What weighted rows may be off by is not known where a number is not; that is no reason for a warning."""
+    rows, constants, weights = np.array([[1.0, 0.0], [0.0, 1.0]]), np.zeros(2), np.array([0.5, 0.25])
+    _, _, error = Means(1, [rows], [constants], [weights]).forms(Arithmetic(), np.array([np.inf, 1.0]), slice(0, 1))
+    assert not error[0] < np.inf

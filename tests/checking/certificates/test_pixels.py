@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from fractions import Fraction
 from functools import partial
@@ -12,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from certificate_worlds import body, checked, damaged, graph_of, moved, produced, wide_network
+from certificate_worlds import body, checked, graph_of, moved, no_damage_proves, produced, wide_network
 from netassay.checking.certificates.arithmetic import Arithmetic
 from netassay.checking.certificates.balls import Ball
 from netassay.checking.certificates.container import Record
@@ -23,7 +22,7 @@ from netassay.checking.certificates.reading import check_certificate
 from netassay.checking.certificates.region import Region
 from netassay.checking.certificates.statement import Case, Part, Statement
 from netassay.checking.certificates.trees import INPUT, LEAF
-from netassay.errors import DataError, InputError, UnsupportedOperatorError
+from netassay.errors import DataError, UnsupportedOperatorError
 from netassay.models import nonlinear as nl
 from netassay.models import operators as op
 from netassay.models.builder import GraphBuilder
@@ -34,8 +33,6 @@ from netassay.verifiers.certificates.claims import statement_of
 from netassay.verifiers.certificates.produce import write_certificate
 from random_graphs import EXACT_KINDS, random_graph
 from sparse_enumeration import exact_least, image_strip, problem
-
-MUTATIONS = int(os.environ.get("NETASSAY_MUTATIONS", "120"))
 
 
 def claims(seed: int, changes: int, slack: Fraction) -> tuple[Problem, Statement, Statement]:
@@ -273,19 +270,8 @@ def test_damaged_records_never_prove_what_is_false(tmp_path: Path) -> None:
     path = tmp_path / "a.cert"
     asked, true, false = claims(3, 2, Fraction(1, 20))
     assert produced(path, asked, true).complete
-    records, rng = body(path), np.random.default_rng(3)
-    seen = {"refused": 0, "rejected": 0, "accepted": 0}
-    for _ in range(MUTATIONS):
-        bad = damaged(records, rng)
-        for statement in (true, false):
-            try:
-                found = checked(asked, statement, bad)
-            except InputError:
-                seen["refused"] += 1
-                continue
-            assert statement is true or not found.accepted
-            seen["accepted" if found.accepted else "rejected"] += 1
-    assert min(seen.values()) > 0, seen
+    records = body(path)
+    no_damage_proves(asked, true, false, records, seed=3)
 
 
 @pytest.mark.parametrize(

@@ -68,7 +68,7 @@ def test_what_the_verifier_proves_has_one(tmp_path: Path, monkeypatch: pytest.Mo
 def test_many_inputs_are_divided_by_distances(tmp_path: Path) -> None:
     graph, rng = wide_network(3), np.random.default_rng(3)
     for norm in ("linf", "l2", "l1"):
-        problem = Problem(GraphOnly(graph), Ball(rng.integers(-2, 3, 16) / 4, 0.5, norm), Robustness(0, on=Scale.LOGITS))
+        problem = Problem(GraphOnly(graph), Ball(rng.uniform(-0.5, 0.5, 16), 0.5, norm), Robustness(0, on=Scale.LOGITS))
         found = proved(problem, 20)
         statement = slope_statement(problem, found.falling, found.steepest, None)
         path = tmp_path / "a.cert"

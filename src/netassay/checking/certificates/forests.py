@@ -93,8 +93,9 @@ class Means:
             found.append(w @ rows)
             constants.append(w @ constant)
             plain = a.exact or (len(w) == 1 and w[0] == 1)
-            size = 0 if plain else w @ (np.abs(rows) @ magnitude + np.abs(constant))
-            errors.append(size * (2 * a.gamma(len(w))) + (0 if plain else a.tiny))
+            with np.errstate(all="ignore"):  # magnitudes may be infinite, and then nothing is proved
+                size = 0 if plain else w @ (np.abs(rows) @ magnitude + np.abs(constant))
+                errors.append(size * (2 * a.gamma(len(w))) + (0 if plain else a.tiny))
         return np.stack(found), np.asarray(constants), np.asarray(errors)
 
 

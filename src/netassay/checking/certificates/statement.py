@@ -97,16 +97,15 @@ class Statement:
             digest.update(self.scores.text.encode())
         for case in self.cases:
             ball = case.region.ball
-            digest.update(repr(("case", len(case.parts), None if ball is None else ball.norm)).encode())
+            told = () if case.slopes is None else ("slopes", case.slopes.norm, [len(x) for x in case.slopes.arrays])
+            digest.update(repr(("case", len(case.parts), None if ball is None else ball.norm, *told)).encode())
             arrays = [case.region.lower, case.region.upper]
             if ball is not None:
                 arrays += [ball.center, ball.scale, np.array([ball.radius])]
             for part in case.parts:
                 arrays += [np.array([len(part.constants)]), part.rows, part.constants]
             if case.slopes is not None:
-                numbers = case.slopes.arrays
-                digest.update(repr(("slopes", case.slopes.norm, [len(x) for x in numbers])).encode())
-                arrays += numbers
+                arrays += case.slopes.arrays
             for array in arrays:
                 digest.update(np.ascontiguousarray(array, dtype="<f8").tobytes())
         return digest.hexdigest()

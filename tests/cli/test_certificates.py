@@ -57,7 +57,7 @@ def test_a_campaign_is_checked_and_the_report_says_so(run: Run, stored: str) -> 
 
 
 def test_a_long_check_says_how_far_it_is(run: Run, stored: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("netassay.cli.check_store.INTERVAL", 0.0)
+    monkeypatch.setattr("netassay.cli.progress.INTERVAL", 0.0)
     assert "1 of 2 checked, 0 rejected\n2 of 2 checked, 0 rejected" in run("check", "runs.db", stored).err
     assert not run("check", "runs.db", stored, "--json").err
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
@@ -11,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from netassay.cli import parsing
-from netassay.cli.progress import INTERVAL
+from netassay.cli.progress import now_and_then
+from netassay.cli.stored import convention_of
 from netassay.errors import UsageError
 
 if TYPE_CHECKING:
@@ -85,10 +85,10 @@ def network_of(campaign: Campaign, reference: str, options: MapOptions) -> Netwo
     from netassay.numerics.box import Box
     from netassay.reports.wording import printable
 
-    told = campaign.presentation
+    told, known = campaign.presentation, convention_of(campaign)
     conventions: list[tuple[Meaning | None, Decision]] = [(None, Decision.ARGMAX)]
-    if told.output_meaning in list(Meaning) and told.decision in list(Decision):
-        conventions.append((Meaning(told.output_meaning), Decision(told.decision)))
+    if known is not None:
+        conventions.append((known.meaning, known.decision))
     for outputs, decision in conventions:
         network = load_network(
             reference,
@@ -115,12 +115,10 @@ def _none(why: str, *, quiet: bool) -> Mapping[int, NDArray[np.floating]]:
 
 def _progress() -> Callable[[int, int], None]:
     """Says now and then how many maps there are."""
-    last = time.monotonic()
+    due = now_and_then()
 
     def told(done: int, of: int) -> None:
-        nonlocal last
-        if time.monotonic() - last >= INTERVAL:
-            last = time.monotonic()
+        if due():
             print(f"{done:,} of {of:,} saliency maps", file=sys.stderr, flush=True)
 
     return told

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
-from netassay.cli.progress import INTERVAL
+from netassay.cli.progress import now_and_then
 
 if TYPE_CHECKING:
     from netassay.campaigns.campaign import Standing
@@ -32,12 +31,10 @@ def campaign_progress(*, quiet: bool, stream: TextIO | None = None) -> Iterator[
 
 
 def _plain(stream: TextIO) -> Callback:
-    last = time.monotonic()
+    due = now_and_then()
 
     def callback(standing: Standing) -> None:
-        nonlocal last
-        if time.monotonic() - last >= INTERVAL:
-            last = time.monotonic()
+        if due():
             print(summary(standing), file=stream, flush=True)
 
     return callback

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 from netassay._version import __version__
 from netassay.cli.delivery import now
 from netassay.cli.exit_codes import ExitCode
-from netassay.cli.progress import INTERVAL
-from netassay.cli.stored import campaign_of
+from netassay.cli.progress import now_and_then
+from netassay.cli.stored import campaign_of, convention_of
 from netassay.errors import InputError, UsageError
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
     from netassay.checking.certificates.statement import Statement
     from netassay.models.graph import Graph
-    from netassay.models.scores import OutputConvention
     from netassay.results.answer import Answer
     from netassay.store import Campaign
     from netassay.store.certificates import Check, Kept
@@ -81,7 +80,7 @@ def check_store(reference: str, graphs: Sequence[Graph], *, number: int | None, 
         pairs = list(store.certified(campaign.id))
         if any(kept is not None and kept.file is not None for _, kept in pairs):
             _require_own(campaign, graphs)
-        files, told = sum(kept is not None and kept.file is not None for _, kept in pairs), time.monotonic()
+        files, due = sum(kept is not None and kept.file is not None for _, kept in pairs), now_and_then()
         rejected = 0
         for answer, kept in pairs:
             if kept is not None and kept.file is not None:
@@ -91,8 +90,7 @@ def check_store(reference: str, graphs: Sequence[Graph], *, number: int | None, 
                 rejected += not seen.accepted
                 if not json and not seen.accepted and rejected <= TOLD:
                     print(f"REJECTED: {_named(answer)}: {seen.reason}", file=sys.stderr)
-                if not json and time.monotonic() - told >= INTERVAL:
-                    told = time.monotonic()
+                if not json and due():
                     print(f"{len(found):,} of {files:,} checked, {rejected:,} rejected", file=sys.stderr, flush=True)
     proved = sum(is_proved(answer) for answer, _ in pairs)
     if json:
@@ -152,19 +150,10 @@ class _Checking:
         from netassay.checking.answered import Setting, difference
 
         shown, outputs = self.campaign.presentation, None if answer.index is None else self.outputs.get(answer.index)
-        convention = _convention(self.campaign)
+        convention = convention_of(self.campaign)
         if statement is None or outputs is None or convention is None:
             return "whether it is about this answer cannot be seen: the store does not say what the network's outputs are"
         return difference(statement, answer, Setting(convention, outputs, shown.lower, shown.upper, shown.scale))
-
-
-def _convention(campaign: Campaign) -> OutputConvention | None:
-    """What the network's outputs mean; None where the store does not say."""
-    from netassay.models.scores import Decision, Meaning, OutputConvention
-
-    shown = campaign.presentation
-    known = shown.output_meaning in list(Meaning) and shown.decision in list(Decision)
-    return OutputConvention(Meaning(shown.output_meaning), Decision(shown.decision)) if known else None
 
 
 def _require_own(campaign: Campaign, graphs: Sequence[Graph]) -> None:
@@ -172,7 +161,7 @@ def _require_own(campaign: Campaign, graphs: Sequence[Graph]) -> None:
     from netassay.models.network import identity
     from netassay.reports.wording import printable
 
-    convention = _convention(campaign)
+    convention = convention_of(campaign)
     if convention is not None and campaign.model_sha256 not in {identity(graph.sha256, convention) for graph in graphs}:
         raise UsageError(
             f"MODEL is another network than that of campaign {campaign.id}, which asked about {printable(campaign.model)} "

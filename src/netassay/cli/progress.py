@@ -60,14 +60,26 @@ def _live(stream: TextIO) -> Iterator[Callback]:
         yield lambda state: live.update(table(state))
 
 
+def now_and_then(interval: float | None = None, clock: Callable[[], float] = time.monotonic) -> Callable[[], bool]:
+    """Gives a function that says whether so many seconds (default: ``INTERVAL``) have passed since it last said so, or was made."""
+    last, least = clock(), INTERVAL if interval is None else interval
+
+    def due() -> bool:
+        nonlocal last
+        if clock() - last < least:
+            return False
+        last = clock()
+        return True
+
+    return due
+
+
 def plain(stream: TextIO, interval: float, clock: Callable[[], float] = time.monotonic) -> Callback:
     """Writes one line at most every ``interval`` seconds."""
-    last = clock()
+    due = now_and_then(interval, clock)
 
     def callback(state: Progress) -> None:
-        nonlocal last
-        if clock() - last >= interval:
-            last = clock()
+        if due():
             print(summary(state), file=stream, flush=True)
 
     return callback

@@ -18,6 +18,7 @@ from netassay.cli.options import JsonOption as JsonOption
 from netassay.errors import DataError, UsageError
 
 if TYPE_CHECKING:
+    from netassay.models.scores import OutputConvention
     from netassay.results.answer import Answer
     from netassay.results.demands import Decision
     from netassay.store import Campaign
@@ -65,6 +66,15 @@ def campaign_of(store: Store, number: int | None, reference: str, *, quiet: bool
     if chosen is None:
         raise UsageError(f"{reference} has no campaign {number}; it has {', '.join(str(c.id) for c in found[:20])}")
     return chosen
+
+
+def convention_of(campaign: Campaign) -> OutputConvention | None:
+    """What the network's outputs mean; None where the store does not say."""
+    from netassay.models.scores import Decision, Meaning, OutputConvention
+
+    shown = campaign.presentation
+    known = shown.output_meaning in list(Meaning) and shown.decision in list(Decision)
+    return OutputConvention(Meaning(shown.output_meaning), Decision(shown.decision)) if known else None
 
 
 def answers_of(store: Store, campaign: Campaign, reference: str) -> list[Answer]:

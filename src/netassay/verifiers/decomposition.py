@@ -50,7 +50,7 @@ class Decomposition:
                 read a few inputs.
         """
         region, claim = task.region, task.claim
-        if not (np.isfinite(region.lower).all() and np.isfinite(region.upper).all()):
+        if not region.bounded:
             raise CapabilityError("a decomposition needs a bounded region; give a radius, or a domain with finite ends")
         sums = sums_of(claim, region)
         lower = np.full(len(sums.weights), -np.inf)

@@ -193,8 +193,7 @@ def _splits_neurons(task: Task) -> bool:
 
 def _is_sparse(region: Regions) -> bool:
     """Whether a region is an L0 ball, which is proved by what may change rather than over its hull."""
-    bounded = bool(np.isfinite(region.lower).all() and np.isfinite(region.upper).all())
-    return bounded and len(region) == 1 and len(region.balls) == 1 and region.balls[0].norm is Norm.L0
+    return region.bounded and len(region) == 1 and len(region.balls) == 1 and region.balls[0].norm is Norm.L0
 
 
 def _named(name: str) -> tuple[str, Verifier]:

@@ -41,6 +41,11 @@ class Regions:
     def shape(self) -> tuple[int, ...]:
         return tuple(self.lower.shape[1:])
 
+    @property
+    def bounded(self) -> bool:
+        """Whether all corners are finite."""
+        return bool(np.isfinite(self.lower).all() and np.isfinite(self.upper).all())
+
     @classmethod
     def of(cls, regions: list[Ball | Box]) -> Regions:
         """The regions of problems of one network."""

@@ -80,7 +80,7 @@ def check(bounded: BoundedGraph, region: Regions) -> None:
                 f"node {node.name!r}: {node.operator.name} has no exact form in a mixed-integer program; affine operators, ReLU, leaky"
                 " ReLU (slope at most 1), absolute values and maxima have. Use 'auto' instead"
             )
-    if not (np.isfinite(region.lower).all() and np.isfinite(region.upper).all()):
+    if not region.bounded:
         raise CapabilityError("a mixed-integer program needs a bounded region; give a radius, or a domain with finite ends")
     if any(ball.norm is not Norm.L1 for ball in region.balls):
         raise CapabilityError("a mixed-integer program serves boxes, L-infinity balls and L1 balls; use 'auto' for other norms")

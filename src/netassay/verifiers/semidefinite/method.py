@@ -54,7 +54,7 @@ class Semidefinite:
         Raises:
             CapabilityError: If the region is not bounded, the network has other nonlinear operators than ReLUs, or too many undecided ones.
         """
-        if not np.isfinite(task.region.lower).all() or not np.isfinite(task.region.upper).all():
+        if not task.region.bounded:
             raise CapabilityError("the semidefinite relaxation needs a bounded region; give a radius, or a domain with finite ends")
         return _Run(task, self).run()
 
@@ -218,10 +218,9 @@ class _Run:
             self._see(value, x[0])
             if self._broken:
                 return
-            parts = [(outputs[0] @ part.rows.T + part.constants).max() for part in self._claim.parts]
-            part = self._claim.parts[int(np.argmin(parts))]
-            row = part.rows[int(np.argmax(outputs[0] @ part.rows.T + part.constants))]
-            gradient = self._evaluator.gradients(x, row[None])[1]
+            rows = [outputs[0] @ part.rows.T + part.constants for part in self._claim.parts]
+            worst = int(np.argmin([each.max() for each in rows]))
+            gradient = self._evaluator.gradients(x, self._claim.parts[worst].rows[rows[worst].argmax()][None])[1]
             x = x - 0.25 * (1 - step / 20) * (high - low) * np.sign(gradient)
 
     def _see(self, value: float, point: Array) -> None:

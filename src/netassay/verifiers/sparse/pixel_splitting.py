@@ -54,7 +54,7 @@ class PixelSplitting:
         """
         if len(task.region) != 1 or len(task.region.balls) != 1 or task.region.balls[0].norm is not Norm.L0:
             raise CapabilityError("pixel splitting serves L0 balls; use another verifier")
-        if not (np.isfinite(task.region.lower).all() and np.isfinite(task.region.upper).all()):
+        if not task.region.bounded:
             raise CapabilityError("an L0 ball bounds how many features change, not how far: it needs a bounded domain")
         for kind in (Additive, SinglePixels) if self.additive else ():
             try:

@@ -1,10 +1,10 @@
 """Branch and bound over L0 balls: on which groups of features change, then on their values.
 
-Where single features are followed easily, drops of small clusters are added up (``additive``); one change alone is followed through max
-pooling too (``single_pixels``). Otherwise parts of the ball are bounded by backward linear bounds whose forms are concretised over exactly
-the sets of groups that a part holds; one that is not decided is split on the group that its form gains most from: changed for certain
-(it may take any value, and one less of the others changes), or not at all. Where no change is left, what remains is a box of a few
-features, which is halved.
+Where single features are followed easily, drops of small clusters are added up (``additive``); one change, and two, are followed through
+max pooling too (``single_pixels``, ``pixel_pairs``). Otherwise parts of the ball are bounded by backward linear bounds whose forms are
+concretised over exactly the sets of groups that a part holds; one that is not decided is split on the group that its form gains most
+from: changed for certain (it may take any value, and one less of the others changes), or not at all. Where no change is left, what
+remains is a box of a few features, which is halved.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from netassay.verifiers.propagation.linear import Bound, LinearBounds
 from netassay.verifiers.region import Positions
 from netassay.verifiers.rounding import Array
 from netassay.verifiers.sparse.additive import Additive
+from netassay.verifiers.sparse.pixel_pairs import PixelPairs
 from netassay.verifiers.sparse.pixel_regions import Bools, Part, PixelRegions
 from netassay.verifiers.sparse.single_pixels import SinglePixels
 
@@ -56,7 +57,7 @@ class PixelSplitting:
             raise CapabilityError("pixel splitting serves L0 balls; use another verifier")
         if not task.region.bounded:
             raise CapabilityError("an L0 ball bounds how many features change, not how far: it needs a bounded domain")
-        for kind in (Additive, SinglePixels) if self.additive else ():
+        for kind in (Additive, SinglePixels, PixelPairs) if self.additive else ():
             try:
                 proof = kind(task)
             except CapabilityError:

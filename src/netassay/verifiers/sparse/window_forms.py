@@ -41,9 +41,9 @@ class WindowForms:
     """
 
     def __init__(self, claim: Claim, geometry: Geometry) -> None:
-        self._claim, self._bounded = claim, bounded_graph(claim.graph)
+        self._claim, self.bounded = claim, bounded_graph(claim.graph)
         shape, center = claim.graph.input_shape, geometry.center
-        if len(shape) != 3 or any(node.inputs != (i,) for i, node in enumerate(self._bounded.graph.nodes)):
+        if len(shape) != 3 or any(node.inputs != (i,) for i, node in enumerate(self.bounded.graph.nodes)):
             raise CapabilityError("windows are followed through chains of layers over images")
         if not (np.isfinite(geometry.outer_low).all() and np.isfinite(geometry.outer_high).all()):
             raise CapabilityError("an L0 ball needs a bounded domain")
@@ -54,20 +54,20 @@ class WindowForms:
         if any(len(g) != len(self.groups[0]) or len(set((g % area).tolist())) != 1 for g in self.groups):
             raise CapabilityError("windows begin with features of one pixel each")
         point = Regions(center.reshape(1, *shape), center.reshape(1, *shape))
-        self._at = [(low[0], high[0]) for low, high in self._bounded.propagate(point)]
-        found = tail(self._bounded, claim)
+        self.at = [(low[0], high[0]) for low, high in self.bounded.propagate(point)]
+        found = tail(self.bounded, claim)
         if len(found.coefficients) != 1 or 0 in found.coefficients:
             raise CapabilityError("windows are followed through layers that end in one linear form each")
-        (self._last,) = found.coefficients
-        self._rows, self._errors = found.coefficients[self._last], found.errors[self._last]
-        self._factors = [self._checked(position) for position in range(self._last)]
-        self._middles = [middled(low, high) for low, high in self._at]
-        self._gaps = {position: self._checked_gaps(position) for position in range(self._last)}
+        (self.last,) = found.coefficients
+        self.rows, self.row_errors = found.coefficients[self.last], found.errors[self.last]
+        self._factors = [self._checked(position) for position in range(self.last)]
+        self._middles = [middled(low, high) for low, high in self.at]
+        self._gaps = {position: self._checked_gaps(position) for position in range(self.last)}
         self._together = max(1, NUMBERS // self._numbers())
 
     def _checked(self, position: int) -> Array | None:
         """The factors (c, h, w) of a layer that scales number by number; None for another one that is served."""
-        operator, shapes = self._bounded.graph.nodes[position].operator, self._bounded.graph.shapes
+        operator, shapes = self.bounded.graph.nodes[position].operator, self.bounded.graph.shapes
         before, after = shapes[position], shapes[position + 1]
         if isinstance(operator, (*SCALING, DivConstant)) and before == after:
             if isinstance(operator, AddConstant):
@@ -83,16 +83,16 @@ class WindowForms:
 
     def _checked_gaps(self, position: int) -> list[Gap]:
         """Those of a maximum at the centre; none of another layer."""
-        operator, shape = self._bounded.graph.nodes[position].operator, self._bounded.graph.shapes[position + 1]
-        return gaps(self._at[position], operator, (shape[1], shape[2])) if isinstance(operator, MaxPool) else []
+        operator, shape = self.bounded.graph.nodes[position].operator, self.bounded.graph.shapes[position + 1]
+        return gaps(self.at[position], operator, (shape[1], shape[2])) if isinstance(operator, MaxPool) else []
 
     def _numbers(self) -> int:
         """At most what one cell takes, in numbers."""
         one = Window(np.array([[s // 2 for s in self._claim.graph.input_shape[1:]]]), (1, 1), self._claim.graph.input_shape[1:3])  # type: ignore[arg-type]
         window: Window | None = one
         most, width = 1, 1 + len(self.groups[0]) if self.groups else 1
-        for position in range(self._last):
-            operator, shapes = self._bounded.graph.nodes[position].operator, self._bounded.graph.shapes
+        for position in range(self.last):
+            operator, shapes = self.bounded.graph.nodes[position].operator, self.bounded.graph.shapes
             if window is not None and isinstance(operator, Convolution | MaxPool):
                 window, reads = slid(window, _sliding(operator), shapes[position + 1][1:])  # type: ignore[arg-type]
                 most = max(most, reads.size * shapes[position][0] * width)
@@ -102,7 +102,7 @@ class WindowForms:
 
     def center_rows(self) -> Array:
         """(R,) lower bounds of the claim's rows at the centre."""
-        low, high = self._at[-1]
+        low, high = self.at[-1]
         rows = np.concatenate([part.rows for part in self._claim.parts])
         constants = np.concatenate([part.constants for part in self._claim.parts])
         least = np.maximum(rows, 0) @ low + np.minimum(rows, 0) @ high
@@ -128,7 +128,7 @@ class WindowForms:
         return Drops(*(np.concatenate([getattr(p, name) for p in parts]) for name in ("most", "forced", "allowed", "corner"))), spans
 
     def _nothing(self) -> Drops:
-        rows = len(self._rows)
+        rows = len(self.rows)
         width = len(self.groups[0]) if self.groups else 0
         return Drops(np.zeros((0, rows)), np.zeros((0, rows, width)), np.zeros((0, rows, 0)), np.zeros((0, rows, width)))
 
@@ -141,8 +141,8 @@ class _Pass:
 
     def run(self) -> Drops:
         form = self._input()
-        graph, own = self._forms._bounded.graph, self._forms
-        for position in range(own._last):
+        graph, own = self._forms.bounded.graph, self._forms
+        for position in range(own.last):
             operator, factors = graph.nodes[position].operator, own._factors[position]
             if factors is not None:
                 form = self._scaled(form, factors)
@@ -252,7 +252,7 @@ class _Pass:
         return best
 
     def _drops(self, form: Forms) -> Drops:
-        rows, errors = (self._combined(side, form.window) for side in (self._forms._rows, self._forms._errors))
+        rows, errors = (self._combined(side, form.window) for side in (self._forms.rows, self._forms.row_errors))
         count = len(form.rest)
 
         def summed(values: Array, by: Array) -> Array:

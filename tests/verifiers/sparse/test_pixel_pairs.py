@@ -1,0 +1,110 @@
+"""Proofs for two changes against networks of which every subset and every linear piece is enumerated, and against grids of every pair."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import combinations
+
+import pytest
+
+from netassay.errors import CapabilityError
+from netassay.numerics.budget import Clock
+from netassay.specs.problem import Problem
+from netassay.verifiers.base import Finding, Limits, Task
+from netassay.verifiers.claim import claim_of
+from netassay.verifiers.region import Regions
+from netassay.verifiers.sparse import pair_bounds, pixel_pairs
+from netassay.verifiers.sparse.pixel_pairs import PixelPairs
+from netassay.verifiers.sparse.pixel_splitting import PixelSplitting
+from pair_worlds import COLUMNS, ROWS, asked, grid_of_pair, pooled, row_values
+from sparse_enumeration import exact_least, image_strip, problem
+
+
+@pytest.fixture(autouse=True)
+def _few_cells(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that small networks need finer cells than the first."""
+    monkeypatch.setattr(pixel_pairs, "CELLS", 2)
+    monkeypatch.setattr(pixel_pairs, "BATCH", 16)
+    monkeypatch.setattr(pixel_pairs, "BLOCK", 2)
+
+
+def task(question: Problem, seconds: float | None = 60.0, memory: int = 2**31) -> Task:
+    return Task(claim_of(question), Regions.of([question.region]), Limits(Clock(seconds), memory))
+
+
+def last(question: Problem) -> Finding:
+    *_, final = PixelPairs(task(question)).run()
+    return final
+
+
+@pytest.mark.parametrize("most_outputs", [10_000, 6])
+def test_decides_as_the_enumeration_does(most_outputs: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pair_bounds, "MOST_OUTPUTS", max(most_outputs, 12))
+    decided = {True: 0, False: 0}
+    for seed in range(10):
+        question = problem(image_strip(seed), seed, 2)
+        exact = exact_least(question.network.graph, question.center, 2, question.property.label, -1.0, 1.0)  # type: ignore[arg-type, attr-defined]
+        final = last(question)
+        assert exact >= final.lower
+        assert not (final.proved and exact <= 0)
+        assert final.proved or exact < 1 / 8
+        if final.point is not None:
+            assert exact <= 0
+            assert question.region.contains(final.point[None])[0]
+        decided[final.proved] += 1
+    assert min(decided.values()) >= 2, decided
+
+
+def test_bounds_through_max_pooling_are_below_every_grid_point() -> None:
+    proved = 0
+    for seed in range(9):
+        question = asked(pooled(seed), seed)
+        values = row_values(question)
+        least = min(float(values(grid_of_pair(question, i, j)).min()) for i, j in combinations(range(ROWS * COLUMNS), 2))
+        final = last(question)
+        assert final.lower <= least
+        assert not (final.proved and least <= 0)
+        assert final.proved or least <= 1 / 2
+        proved += final.proved
+    assert 2 <= proved <= 8
+
+
+def test_a_claim_that_only_one_pair_breaks_is_not_proved() -> None:
+    """The margin less a constant falls below 0 for the worst pair alone; that less half of it holds for every grid point."""
+    for seed in range(1, 5):
+        question = asked(pooled(seed), seed)
+        values = row_values(question)
+        drops = sorted(float(values(grid_of_pair(question, *pair)).min()) for pair in combinations(range(ROWS * COLUMNS), 2))
+        asking = task(question)
+        parts = tuple(replace(part, constants=part.constants - (drops[0] + drops[1]) / 2) for part in asking.claim.parts)
+        if drops[0] < drops[1]:
+            *_, final = PixelPairs(replace(asking, claim=replace(asking.claim, parts=parts))).run()
+            assert not final.proved
+
+
+def test_time_and_memory_are_respected() -> None:
+    question = asked(pooled(1), 1)
+    *_, final = PixelPairs(task(question, seconds=0.0)).run()
+    assert final.reason == "time-out"
+    assert not final.proved
+    *_, final = PixelPairs(task(question, memory=100)).run()
+    assert final.reason == "memory"
+
+
+def test_pixel_splitting_turns_to_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked_: list[Task] = []
+
+    class Noted(PixelPairs):
+        def __init__(self, task: Task) -> None:
+            super().__init__(task)
+            asked_.append(task)
+
+    monkeypatch.setattr("netassay.verifiers.sparse.pixel_splitting.PixelPairs", Noted)
+    *_, final = PixelSplitting().verify(task(asked(pooled(1), 1)))
+    assert asked_
+    assert final.proved or final.point is not None or final.reason
+
+
+def test_other_balls_are_refused() -> None:
+    with pytest.raises(CapabilityError, match="balls of two changes"):
+        PixelPairs(task(asked(pooled(0), 0, changes=3)))

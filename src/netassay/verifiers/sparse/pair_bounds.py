@@ -13,13 +13,15 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from netassay.errors import CapabilityError
 from netassay.verifiers.region import Positions
 from netassay.verifiers.rounding import LARGEST, UNDERFLOW, UNIT, Array, up
 from netassay.verifiers.sparse.maxima import Link, links, maxima
-from netassay.verifiers.sparse.pair_frames import Ends, Frame
+from netassay.verifiers.sparse.pair_frames import Ends, Frame, Ranges
+from netassay.verifiers.sparse.reach import Bools
 from netassay.verifiers.sparse.single_spans import Floats, Single
 from netassay.verifiers.sparse.window_forms import WindowForms
 
@@ -89,17 +91,18 @@ class Home:
 
     chain: Chain
     frames: list[Frame]
-    _parts: dict[tuple[int, int], tuple[Floats, Floats]] = field(default_factory=dict)
+    _parts: dict[tuple[int, int], tuple[Floats, Floats, Array]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, chain: Chain, features: list[Single]) -> Home:
         """What these features reach."""
         return cls(chain, [Frame.of(o, np.unique(np.concatenate([f.units[k] for f in features]))) for k, o in enumerate(chain.operators)])
 
-    def part(self, before: int, after: int) -> tuple[Floats, Floats]:
-        """The matrix from the outputs of one operator to what counts of another (the claim's rows if there is none), and its sizes.
+    def part(self, before: int, after: int) -> tuple[Floats, Floats, Array]:
+        """The matrix from the outputs of one operator to what counts of another (the claim's rows if there is none).
 
-        (inputs, outputs) in float32.
+        Returns:
+            (inputs, outputs) in float32, the sizes of its entries, and their sums (outputs,).
         """
         if (before, after) not in self._parts:
             columns = self.frames[before].outputs
@@ -113,7 +116,8 @@ class Home:
                 rows = (np.arange(len(operator.others))[:, None] * operator.others.shape[1] + outputs).reshape(-1)
                 weights = csr_array(self.chain.to_gaps[before, after].weights[rows])
             dense = np.ascontiguousarray(weights[:, columns].toarray().T, dtype=np.float32)
-            self._parts[before, after] = dense, np.abs(dense)
+            sizes = np.abs(dense)
+            self._parts[before, after] = dense, sizes, sizes.sum(axis=0, dtype=np.float64) * (1 + 1e-6)
         return self._parts[before, after]
 
     def error(self, before: int, after: int) -> float:
@@ -122,7 +126,7 @@ class Home:
             return self.chain.to_rows[before].error
         return (self.chain.steps[before] if before < self.chain.boxes else self.chain.to_gaps[before, after]).error
 
-    def interplay(self, one: list[Ends], other: list[Ends]) -> Array:
+    def interplay(self, one: list[Ranges], other: list[Ranges]) -> Array:
         """(P, R) no row's interplay is less, for P pairs of ranges of single changes.
 
         Args:
@@ -134,75 +138,82 @@ class Home:
 
 
 class _Pass:
-    def __init__(self, home: Home, one: list[Ends], other: list[Ends]) -> None:
+    def __init__(self, home: Home, one: list[Ranges], other: list[Ranges]) -> None:
         self._home, self._one, self._other = home, one, other
         self._pairs, self._count = len(one[0][0]), len(home.frames)
-        self._sums: dict[int, tuple[Array, Array]] = {}
+        self._sums: dict[int, tuple[Floats, Floats]] = {}
 
     def run(self) -> Array:
         frames, boxes = self._home.frames, self._home.chain.boxes
         units: Ends | None = None
         for k in range(self._count):
             frame = frames[k]
-            e = self._interplay_of_gaps(k) if k > boxes else None if units is None else frame.gaps(*units)
+            e: Ranges | None = self._interplay_of_gaps(k) if k > boxes else None if units is None else frame.gaps(*units)
             low, high = bent(frame, self._one[k], self._other[k], e)
             if k <= boxes and units is not None:
                 chosen = frame.chosen(*units)
                 low, high = low + chosen[0], high + chosen[1]
             middle = low / 2 + high / 2
             radius = up(np.maximum(high - middle, middle - low))
-            moves = ((middle != 0) | (radius > 1e-300)).any(axis=0)
+            moves = ((low != 0) | (high != 0)).any(axis=0)
             if k < boxes:
                 units = self._boxed(k, middle, radius, moves)
                 continue
             for after in range(k + 1, self._count + 1):
                 self._add(k, after, middle, radius, moves)
-        middle, radius = self._sums.get(self._count, (np.zeros((self._pairs, 1)), np.zeros((self._pairs, 1))))
+        if self._count not in self._sums:
+            return np.zeros((self._pairs, 1))
+        middle, radius = (side.astype(np.float64) for side in self._sums[self._count])
         return np.asarray(np.nextafter(middle - radius, -np.inf))
 
-    def _product(self, before: int, after: int, middle: Array, radius: Array, moves: Array) -> tuple[Array, Array]:
+    def _product(self, before: int, after: int, middle: Array, radius: Array, moves: Bools) -> tuple[Floats, Floats]:
         """A matrix's image of a box.
 
         The rounding of both sums of n terms in float32 is at most ``2 n u`` times the sum of the matrix' sizes times the largest input; two
         terms more are for the rounding of the matrix and of the inputs.
         """
-        weights, sizes = self._home.part(before, after)
+        weights, sizes, mass = self._home.part(before, after)
         if 2 * moves.sum() < len(moves):
             weights, sizes = weights[moves], sizes[moves]
             middle, radius = middle[:, moves], radius[:, moves]
         largest = (np.abs(middle) + radius).max(axis=1, keepdims=True, initial=0.0)
         terms, off = len(sizes) + 16, 2 * len(sizes) * self._home.error(before, after)
-        mass = sizes.sum(axis=0, dtype=np.float64) * (1 + 1e-6)
-        loose = np.where(largest > 0, largest * (2 * terms * HALF * mass + off) * (1 + 1e-6) + TINY, 0.0)
-        images = [(side.astype(np.float32) @ by).astype(np.float64) for side, by in ((middle, weights), (radius, sizes))]
-        return images[0], images[1] + loose
+        loose = np.where(largest > 0, largest * (2 * terms * HALF * mass + off) * (1 + 1e-6) + TINY, 0.0).astype(np.float32)
+        spread = radius.astype(np.float32) @ sizes
+        spread += loose
+        spread *= np.float32(1 + 1e-6)
+        return middle.astype(np.float32) @ weights, spread
 
-    def _boxed(self, k: int, middle: Array, radius: Array, moves: Array) -> Ends | None:
+    def _boxed(self, k: int, middle: Array, radius: Array, moves: Bools) -> Ends | None:
         if not moves.any():
             return None
-        middle, radius = self._product(k, k + 1, middle, radius, moves)
+        middle, radius = (side.astype(np.float64) for side in self._product(k, k + 1, middle, radius, moves))
         return np.nextafter(middle - radius, -np.inf), np.nextafter(middle + radius, np.inf)
 
-    def _add(self, k: int, after: int, middle: Array, radius: Array, moves: Array) -> None:
+    def _add(self, k: int, after: int, middle: Array, radius: Array, moves: Bools) -> None:
         if not moves.any():
             return
         found = self._product(k, after, middle, radius, moves)
         if after in self._sums:
             before = self._sums[after]
-            size = np.abs(before[0]) + np.abs(found[0]) + before[1] + found[1]
-            found = before[0] + found[0], before[1] + found[1] + 8 * UNIT * size
+            found[0][:] += before[0]
+            size = np.abs(found[0])
+            size += before[1]
+            size += found[1]
+            found[1][:] += before[1]
+            found[1][:] += np.float32(8 * HALF) * size
         self._sums[after] = found
 
-    def _interplay_of_gaps(self, k: int) -> Ends | None:
+    def _interplay_of_gaps(self, k: int) -> Ranges | None:
         if k not in self._sums:
             return None
         middle, radius = self._sums[k]
         shape = (self._pairs, *self._home.frames[k].others.shape)
-        ends = np.nextafter(middle - radius, -np.inf), np.nextafter(middle + radius, np.inf)
-        return ends[0].reshape(shape), ends[1].reshape(shape)
+        down, above = np.float32(-np.inf), np.float32(np.inf)
+        return np.nextafter(middle - radius, down).reshape(shape), np.nextafter(middle + radius, above).reshape(shape)
 
 
-def bent(frame: Frame, one: Ends, other: Ends, both: Ends | None) -> Ends:
+def bent(frame: Frame, one: Ranges, other: Ranges, both: Ranges | None) -> Ends:
     """Ends (P, o) of ``max(0, g + A + B + e) - max(0, g + A) - max(0, g + B) + max(0, g)``, over all gaps g of each output.
 
     Args:
@@ -211,18 +222,13 @@ def bent(frame: Frame, one: Ends, other: Ends, both: Ends | None) -> Ends:
         both: Ends of e; None where it is 0.
     """
     shape = (len(one[0]), len(frame.outputs))
-    tops = frame.high + one[1], frame.high + other[1]
-    top = tops[0] + other[1]
-    opens = (np.maximum(top, top if both is None else top + both[1]) > 0) | (tops[0] > 0) | (tops[1] > 0) | (frame.high > 0)
-    still = [((side[0] == 0) & (side[1] == 0)).all(axis=1) for side in ((one, other) if both is None else (one, other, both))]
-    nothing = (still[0] | still[1]) & (True if both is None else still[2])
-    at = np.nonzero(opens & ~nothing[:, None])
     low, high = np.zeros(shape), np.zeros(shape)
+    at = _open(frame, one, other, both)
     if not len(at[0]):
         return low, high
     z = frame.low[at[1:]], frame.high[at[1:]]
-    a, b = (one[0][at], one[1][at]), (other[0][at], other[1][at])
-    e = (np.zeros(len(at[0])),) * 2 if both is None else (both[0][at], both[1][at])
+    a, b = _taken(one, at), _taken(other, at)
+    e = (np.zeros(len(at[0])),) * 2 if both is None else _taken(both, at)
     key = at[0] * shape[1] + at[2]
     if len(frame.others) > 1:
         _, inverse, counts = np.unique(key, return_inverse=True, return_counts=True)
@@ -236,16 +242,48 @@ def bent(frame: Frame, one: Ends, other: Ends, both: Ends | None) -> Ends:
     return low, high
 
 
+def _open(frame: Frame, one: Ranges, other: Ranges, both: Ranges | None) -> tuple[Positions, ...]:
+    """Which gaps (pair, gap, output) may be above 0 anywhere, of outputs that are not moved by one change alone."""
+    at_centre = frame.high.astype(np.float32)
+    first, second = at_centre + one[1], at_centre + other[1]
+    top = first + other[1]
+    size = max(float(np.abs(side).max(initial=0.0)) for side in (at_centre, one[1], other[1]))
+    np.maximum(first, second, out=first)
+    np.maximum(first, top, out=first)
+    if both is not None:
+        size += float(np.abs(both[1]).max(initial=0.0))
+        top += both[1]
+        np.maximum(first, top, out=first)
+    np.maximum(first, at_centre, out=first)
+    at = np.nonzero(~(first <= -16 * HALF * size))
+    outputs = at[0] * len(frame.outputs) + at[2]
+    still = [_still(side) for side in ((one, other) if both is None else (one, other, both))]
+    nothing = (still[0] | still[1]) & (still[2] if both is not None else True)
+    kept = ~nothing.reshape(-1)[outputs]
+    return tuple(axis[kept] for axis in at)
+
+
+def _still(ends: Ranges) -> Bools:
+    """(P, o) which outputs have no gap that changes at all."""
+    moves = ends[0] != 0
+    moves |= ends[1] != 0
+    return np.asarray(~moves.any(axis=1))
+
+
+def _taken(ends: Ranges, at: tuple[Positions, ...]) -> Ends:
+    return ends[0][at].astype(np.float64), ends[1][at].astype(np.float64)
+
+
 def _set(low: Array, high: Array, key: Positions, ends: Ends) -> None:
     low.reshape(-1)[key], high.reshape(-1)[key] = ends
 
 
-def _all_gaps(frame: Frame, one: Ends, other: Ends, both: Ends | None, key: Positions) -> tuple[Ends, Ends, Ends, Ends]:
+def _all_gaps(frame: Frame, one: Ranges, other: Ranges, both: Ranges | None, key: Positions) -> tuple[Ends, Ends, Ends, Ends]:
     """Ends (N, m) of g, A, B and e of some outputs."""
     pair, output = np.divmod(key, len(frame.outputs))
 
-    def taken(side: Array) -> Array:
-        return np.asarray(side[pair, :, output])
+    def taken(side: NDArray[np.floating]) -> Array:
+        return np.asarray(side[pair, :, output], dtype=np.float64)
 
     z = frame.low[:, output].T, frame.high[:, output].T
     e = (np.zeros(z[0].shape),) * 2 if both is None else (taken(both[0]), taken(both[1]))

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from netassay.verifiers.region import Positions
 from netassay.verifiers.rounding import Array
@@ -15,6 +16,9 @@ from netassay.verifiers.sparse.maxima import Maximum
 from netassay.verifiers.sparse.single_spans import Floats, Single
 
 Ends = tuple[Array, Array]
+
+Ranges = tuple[NDArray[np.floating], NDArray[np.floating]]
+"""Least and greatest changes, in float32 or float64."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,6 +59,15 @@ class Frame:
         least = low[..., self.others] - high[..., None, self.choice]
         return least, high[..., self.others] - low[..., None, self.choice]
 
+    def narrow_gaps(self, low: Floats, high: Floats) -> Ranges:
+        """The same in float32, rounded outwards; 0 stays 0."""
+        nothing = np.zeros((*low.shape[:-1], 1), dtype=np.float32)
+        low, high = np.concatenate([low, nothing], axis=-1), np.concatenate([high, nothing], axis=-1)
+        least = low[..., self.others] - high[..., None, self.choice]
+        most = high[..., self.others] - low[..., None, self.choice]
+        outwards = np.float32(np.inf)
+        return np.where(least == 0, least, np.nextafter(least, -outwards)), np.where(most == 0, most, np.nextafter(most, outwards))
+
     def chosen(self, low: Array, high: Array) -> Ends:
         """Ends (..., o) of what the choices change by."""
         nothing = np.zeros((*low.shape[:-1], 1))
@@ -72,22 +85,22 @@ class Tables:
 
     def __init__(self, frames: list[Frame], wholes: list[tuple[Floats, Floats]], blocks: list[Positions]) -> None:
         self.frames = frames
-        taken = [tuple(side[:, f.units].astype(np.float64) for side in sides) for f, sides in zip(frames, wholes, strict=True)]
-        self.wholes = [f.gaps(*sides) for f, sides in zip(frames, taken, strict=True)]
+        taken = [tuple(side[:, f.units] for side in sides) for f, sides in zip(frames, wholes, strict=True)]
+        self.wholes = [f.narrow_gaps(*sides) for f, sides in zip(frames, taken, strict=True)]
         self.blocks = [
-            f.gaps(
-                np.stack([np.minimum(low[b].min(axis=0), 0.0) for b in blocks]),
-                np.stack([np.maximum(high[b].max(axis=0), 0.0) for b in blocks]),
+            f.narrow_gaps(
+                np.stack([np.minimum(low[b].min(axis=0), np.float32(0)) for b in blocks]),
+                np.stack([np.maximum(high[b].max(axis=0), np.float32(0)) for b in blocks]),
             )
             for f, (low, high) in zip(frames, taken, strict=True)
         ]
 
-    def cells(self, one: Single) -> list[Ends]:
+    def cells(self, one: Single) -> list[Ranges]:
         """By operator, ends (C, m, o) of each cell of a feature."""
         found = []
         for frame, units, low, high in zip(self.frames, one.units, one.low, one.high, strict=True):
             size = 1 + max(int(units.max(initial=0)), int(frame.units.max(initial=0)))
-            spread = np.zeros((2, len(one), size))
+            spread = np.zeros((2, len(one), size), dtype=np.float32)
             spread[0][:, units], spread[1][:, units] = low, high
-            found.append(frame.gaps(spread[0][:, frame.units], spread[1][:, frame.units]))
+            found.append(frame.narrow_gaps(spread[0][:, frame.units], spread[1][:, frame.units]))
         return found

@@ -16,7 +16,7 @@ from netassay.verifiers.base import Finding, Task
 from netassay.verifiers.region import Positions
 from netassay.verifiers.rounding import UNIT, Array
 from netassay.verifiers.sparse.pair_bounds import Chain, Home
-from netassay.verifiers.sparse.pair_frames import Ends, Tables
+from netassay.verifiers.sparse.pair_frames import Ranges, Tables
 from netassay.verifiers.sparse.reach import Bools
 from netassay.verifiers.sparse.seen import Seen
 from netassay.verifiers.sparse.single_spans import Floats, Single, single
@@ -49,7 +49,7 @@ class _Runs:
     """
 
     single: Single
-    ends: list[list[Ends]]
+    ends: list[list[Ranges]]
     most: list[Array]
 
     @classmethod
@@ -177,7 +177,7 @@ class PixelPairs:
         for begin in range(0, len(rest), PARTNERS):
             yield from self._cells(home, tables, i, rest[begin : begin + PARTNERS])
 
-    def _open(self, home: Home, own: list[Ends], most: Array, others: list[Ends], theirs: Array) -> Positions:
+    def _open(self, home: Home, own: list[Ranges], most: Array, others: list[Ranges], theirs: Array) -> Positions:
         """Which of some partners are not proved, one feature's ends (m, o) being the same for all."""
         found = []
         for begin in range(0, len(theirs), BATCH):
@@ -222,7 +222,7 @@ class PixelPairs:
             self._singles[group] = single(self._forms, group, self._values, 2 * len(runs.single))
         return _Runs.of(tables, self._singles[group])
 
-    def _proved(self, home: Home, one: list[Ends], most: Array, other: list[Ends], theirs: Array) -> Bools:
+    def _proved(self, home: Home, one: list[Ranges], most: Array, other: list[Ranges], theirs: Array) -> Bools:
         """(P,) whether the claim holds for every input of each pair of ranges."""
         self._work += len(theirs)
         interplay = home.interplay(one, other)
@@ -265,7 +265,7 @@ class PixelPairs:
         )
 
 
-def _gathered(runs: list[tuple[_Runs, int, int]]) -> tuple[list[Ends], Array]:
+def _gathered(runs: list[tuple[_Runs, int, int]]) -> tuple[list[Ranges], Array]:
     """By operator, ends (P, m, o), and drops (P, R), of one run of each."""
     ends = []
     for k in range(len(runs[0][0].ends[0])):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from deepquant import setting
 from deepquant.setting import Setting, Size
-from deeptre import larger
+from deeptre import larger, two_changes
 from deeptre.measure import Proved, UnavailableError, course, first_uppers, images, proofs
 from netassay.falsifiers.sparse.deeptre import Estimate
 
@@ -20,7 +20,7 @@ RESULTS = Path(__file__).parent / "results"
 FIGURES = ("fig3", "fig4", "fig6", "fig7", "fig9")
 """Names, which are also those of the modules; each page has a drawing."""
 
-NAMES = ("fig1", "fig2", "proofs", *larger.SETTINGS, *FIGURES)
+NAMES = ("fig1", "fig2", "proofs", *larger.SETTINGS, "two_changes", *FIGURES)
 OK, MISSING, INTERRUPTED = 0, 1, 130
 
 
@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if name in FIGURES:
                 drawn(name, options)
                 continue
-            pages = {"fig1": fig1, "fig2": fig2, "proofs": proved}
+            pages = {"fig1": fig1, "fig2": fig2, "proofs": proved, "two_changes": two}
             page = pages[name](options) if name in pages else brackets(name, options)
             (options.out / f"{name}.md").write_text(page, encoding="utf-8")
     except (UnavailableError, setting.UnavailableError) as missing:
@@ -107,6 +107,12 @@ def brackets(name: str, options: argparse.Namespace) -> str:
     return larger.page(name, found, points=points, queries=queries, seconds=seconds)
 
 
+def two(options: argparse.Namespace) -> str:
+    """Two changes on the 28 x 28 networks."""
+    lines = two_changes.measured(options.two, options.two_seconds, options.out / "two_changes.jsonl")
+    return two_changes.page(lines, options.two_seconds)
+
+
 def _grid(points: int) -> str:
     return (
         f"Grid: {points} values of each pixel, both ends of [0, 1] among them. The lower bounds are heuristic (nothing is known between "
@@ -138,6 +144,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--queries", type=int, default=3000, help="queries of the search on the larger networks (default: 3000)")
     parser.add_argument("--points", type=int, default=3, help="grid points per pixel (default: 3)")
     parser.add_argument("--seconds", type=float, default=60.0, help="time for the proof of one ball (default: 60)")
+    parser.add_argument("--two", type=int, default=8, help="two_changes: images of each network (default: 8)")
+    parser.add_argument("--two-seconds", type=float, default=900.0, help="two_changes: time for an image (default: 900)")
     parser.add_argument("--cache", type=Path, help="fig9: folder of trained networks (default: that of the DeepQuant experiments)")
     parser.add_argument("--seed", type=int, default=0, help="everything random in fig3 to fig9 comes from it")
     size = parser.add_mutually_exclusive_group()

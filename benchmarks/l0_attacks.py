@@ -5,6 +5,10 @@ what our answers are confirmed and replayed with comes on top, as in ``radius.py
 witness counts only if float64 decides otherwise there, ours and theirs.
 
     python benchmarks/l0_attacks.py [--families ...] [--contenders ...] [--queries ...] [--draw tuning|reporting] [--count N] [--quick]
+
+prints what is asked for. The table of ``benchmarks/README.md`` is made of parts, a network and a budget each, measured one by one:
+
+    python benchmarks/run.py l0_attacks [--parts NETWORK ...] [--missing]
 """
 
 from __future__ import annotations
@@ -46,10 +50,12 @@ class Family:
     Args:
         build: (seed, count) -> network and inputs (N, *shape), decided as labelled.
         count: Inputs.
+        budgets: Points per input in the table.
     """
 
     build: Callable[[int, int], tuple[Network, Array]]
     count: int
+    budgets: tuple[int, ...] = (1000,)
 
 
 def _digits(seed: int, count: int) -> tuple[Network, Array]:
@@ -85,8 +91,8 @@ def _full_size(name: str, seed: int, count: int) -> tuple[Network, Array]:
 FAMILIES: dict[str, Family] = {
     "digits-cnn": Family(_digits, 20),
     "sdnn": Family(_small, 20),
-    "case3_cnn": Family(_large, 20),
-    "mnist_complicated": Family(_complicated, 20),
+    "case3_cnn": Family(_large, 10, (1000, 2500)),
+    "mnist_complicated": Family(_complicated, 10, (1000, 2500)),
 }
 WITHOUT_FOLDER = ("digits-cnn",)
 
@@ -163,14 +169,19 @@ def run(names: Iterable[str], plan: Plan) -> list[Row]:
                 if not plan.only or who in plan.only:
                     results[who] = contender(network, inputs, queries, plan.seed)
                     print(f"  {name} {queries} {who}: {results[who].seconds:.1f} s", flush=True)
-            rows += [_row(f"{name}, {queries} queries", who, result, results) for who, result in results.items()]
+            rows += [_row(_work(name, queries), who, result, results) for who, result in results.items()]
     return rows
+
+
+def _work(name: str, queries: int) -> str:
+    return f"{name}, {queries} queries"
 
 
 def _row(work: str, who: str, result: Result, results: dict[str, Result]) -> Row:
     found = np.isfinite(result.distances)
     pixels = result.distances[found]
     figures = {
+        "inputs": str(len(found)),
         "found": f"{found.mean():.0%}",
         "mean pixels": f"{pixels.mean():.2f}" if len(pixels) else "-",
         "median pixels": f"{np.median(pixels):.1f}" if len(pixels) else "-",
@@ -196,14 +207,16 @@ def _beside(result: Result, own: Result | None) -> str:
 
 
 SECTION = ("auto", "auto, black box", "DeepTRE, t = 1", "sigma-zero", "VFGA", "JSMA", "FMN")
-NEAREST = ("auto", "sigma-zero")
-"""Who is asked for the table, and who with more points, too."""
+"""Who is asked for the table."""
 
 
-def measure() -> list[Row]:
-    """All networks that are there: all of ``SECTION`` at 1,000 points, the nearest of them at 2,500."""
-    rows = [run([name], plan) for name in available() for plan in (Plan((1000,), only=SECTION), Plan((2500,), only=NEAREST))]
-    return [row for part in rows for row in part]
+def parts() -> dict[str, Callable[[], list[Row]]]:
+    """The table in parts of minutes, by their rows' work: a network, a budget, all of ``SECTION`` in one run. No rows without networks."""
+    return {_work(name, queries): partial(_part, name, queries) for name, family in FAMILIES.items() for queries in family.budgets}
+
+
+def _part(name: str, queries: int) -> list[Row]:
+    return run([name], Plan((queries,), only=SECTION)) if name in available() else []
 
 
 def available() -> list[str]:

@@ -43,6 +43,13 @@ def table(rows: Sequence[Row]) -> str:
     return "\n".join(lines)
 
 
+def rows_of(text: str) -> list[Row]:
+    """The rows of the first Markdown table of a text, as ``table`` writes it; cells that are empty are no figures."""
+    cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("|")]
+    head, found = cells[0] if cells else [], cells[2:]
+    return [Row(row[0], row[1], {name: cell for name, cell in zip(head[2:], row[2:], strict=True) if cell}) for row in found]
+
+
 def show(rows: Sequence[Row]) -> None:
     """Prints a table."""
     print(table(rows))

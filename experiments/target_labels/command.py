@@ -11,6 +11,7 @@ from target_labels.benchmark import EPSILONS, NETWORKS, UnavailableError, valid
 from target_labels.measure import WAYS, Line, append, lines, measure
 from target_labels.methods import METHODS, verifier
 from target_labels.page import page
+from target_labels.rows import rows, standing
 
 RESULTS = Path(__file__).parent / "results"
 SECONDS = 20.0
@@ -21,30 +22,35 @@ OK, MISSING, INTERRUPTED = 0, 1, 130
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs what was asked for; gives 0, 1 if something was not at hand, 130 after Ctrl-C (what was finished stays)."""
     options = _parser().parse_args(arguments)
-    limit = options.seconds if options.seconds > 0 else None
     status = OK
     for method in dict.fromkeys(options.methods):
         file = options.out / f"{method}.jsonl"
         try:
-            _run(method, options, limit, file)
+            _run(method, options, file)
         except UnavailableError as missing:
             _say(f"{method} left out: {missing}")
             status = MISSING
-            continue
         except KeyboardInterrupt:
             _say(f"interrupted; run the same command to go on from {file}")
             return INTERRUPTED
-        finally:
-            _write(method, limit, file, options.out)
     return status
 
 
-def _run(method: str, options: argparse.Namespace, limit: float | None, file: Path) -> None:
-    tool, done = verifier(method), {line.key for line in lines(file) if line.has(options.ways)}
+def _run(method: str, options: argparse.Namespace, file: Path) -> None:
+    try:
+        if not options.pages_only:
+            _measure(method, options, file)
+    finally:
+        _write(method, file, options.out)
+
+
+def _measure(method: str, options: argparse.Namespace, file: Path) -> None:
+    tool, limit = verifier(method), options.seconds if options.seconds > 0 else None
+    done = standing((line for line in lines(file) if line.has(options.ways)), limit)
     for network in dict.fromkeys(options.networks):
         wanted = valid(network)[: options.images]
         for eps in dict.fromkeys(options.eps):
-            missing = [i for i in wanted if (network, method, eps, i, limit) not in done]
+            missing = [i for i in wanted if (network, eps, i) not in done]
             found: list[Line] = []
             for image in missing:
                 found.append(measure(network, method, eps, image, limit, tool, options.ways))
@@ -64,11 +70,12 @@ def _summary(found: Sequence[Line]) -> str:
     return ", ".join(words)
 
 
-def _write(method: str, limit: float | None, file: Path, folder: Path) -> None:
-    found = [line for line in lines(file) if line.limit == limit]
-    if found:
-        (folder / f"{method}.md").write_text(page(method, found, limit), encoding="utf-8")
+def _write(method: str, file: Path, folder: Path) -> None:
+    if made := rows(lines(file), valid):
+        (folder / f"{method}.md").write_text(page(method, made), encoding="utf-8")
         _say(f"  {folder / f'{method}.md'}")
+    else:
+        _say(f"  no page of {method}: nothing is measured in {file}")
 
 
 def _say(line: str) -> None:
@@ -80,7 +87,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--methods", nargs="+", choices=[*METHODS], default=[*METHODS], metavar="NAME", help=f"of {', '.join(METHODS)}")
     parser.add_argument("--networks", nargs="+", choices=[*NETWORKS], default=[*NETWORKS], metavar="NAME", help=f"of {', '.join(NETWORKS)}")
     parser.add_argument("--eps", nargs="+", type=int, choices=EPSILONS, default=[*EPSILONS], metavar="EPS", help="radii in grey levels")
-    parser.add_argument("--seconds", type=float, default=SECONDS, help=f"for each verification; 0 for no limit (default: {SECONDS:g})")
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        default=SECONDS,
+        help=f"for each verification; 0 for no limit (default: {SECONDS:g}). What ended before a lower limit is not measured again",
+    )
     parser.add_argument("--images", type=int, default=100, help="how many of the valid images (default: all)")
     parser.add_argument(
         "--ways",
@@ -90,6 +102,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="WAY",
         help="plain (all rivals at once), each (one after the other), targeted (by target labels); default: all three",
     )
+    parser.add_argument("--pages-only", action="store_true", help="measure nothing: write the pages again, from all that is measured")
     parser.add_argument(
         "--out", type=Path, default=RESULTS, help="folder of the measurements and pages (default: results/ beside this script)"
     )

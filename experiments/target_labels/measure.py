@@ -36,6 +36,10 @@ class Run:
     reason: str
     seconds: float
 
+    def ended(self, limit: float | None) -> bool:
+        """Whether more seconds than this limit would have changed nothing: it decided, or gave up for another reason and in time."""
+        return self.verdict != "unknown" or (self.reason != "time-out" and (limit is None or self.seconds < limit))
+
 
 @dataclass(frozen=True, slots=True)
 class Line:
@@ -72,6 +76,17 @@ class Line:
     def has(self, ways: Collection[str]) -> bool:
         """Whether it was verified in all these ways."""
         return all(getattr(self, way) is not None for way in ways)
+
+    @property
+    def ways(self) -> int:
+        """In how many ways it was verified."""
+        return sum(self.has([way]) for way in WAYS)
+
+    @property
+    def ended(self) -> bool:
+        """Whether every verification that it has ended before its limit, so that it stands for longer ones, too."""
+        runs: list[Run | None] = [getattr(self, way) for way in WAYS]
+        return all(run.ended(self.limit) for run in runs if run is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,13 +152,9 @@ def lines(file: Path) -> list[Line]:
     found: dict[tuple[str, str, int, int, float | None], Line] = {}
     for line in _written(file):
         before = found.get(line.key)
-        if before is None or _ways(line) >= _ways(before):
+        if before is None or line.ways >= before.ways:
             found[line.key] = line
     return list(found.values())
-
-
-def _ways(line: Line) -> int:
-    return sum(line.has([way]) for way in WAYS)
 
 
 def _written(file: Path) -> Iterator[Line]:

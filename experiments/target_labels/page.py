@@ -12,9 +12,11 @@ from target_labels.benchmark import EPSILONS, NETWORKS
 from target_labels.measure import WAYS, Line, Run
 from target_labels.methods import METHODS
 from target_labels.paper import SORTING, TABLES
+from target_labels.rows import Row
 
 HEAD = (
     "eps",
+    "limit",
     "images",
     "t_sort",
     "T",
@@ -45,40 +47,31 @@ DIFFERS = (
 )
 
 
-def page(method: str, found: Sequence[Line], limit: float | None) -> str:
-    """The Markdown page of a method, from all its measurements."""
+def page(method: str, rows: Sequence[Row]) -> str:
+    """The Markdown page of a method, from all its rows."""
     known = METHODS[method]
     title = f"Table {known.table}: {known.paper}, here `{method}`" if known.table else f"`{method}`, which the paper does not have"
-    seconds = "no time limit" if limit is None else f"at most {limit:g} s for each verification"
     parts = [
         f"# {title}",
-        f"The first 100 test images of MNIST, without those that a network mislabels; L-infinity balls of eps/255 within [0, 1]; "
-        f"{seconds}. T and RST: the whole claim at once. T each: one rival after the other, in the order of their numbers. T* and RST*, by "
-        "target labels: rivals ranked and discarded by symbolic intervals, then one after the other. Times are sums over the images, in "
-        "seconds.",
+        "The first 100 test images of MNIST, without those that a network mislabels; L-infinity balls of eps/255 within [0, 1]; every "
+        "verification has the seconds of its row. T and RST: the whole claim at once. T each: one rival after the other, in the order of "
+        "their numbers. T* and RST*, by target labels: rivals ranked and discarded by symbolic intervals, then one after the other. Times "
+        "are sums over the images, in seconds.",
     ]
-    for name in NETWORKS:
-        rows = _rows(method, name, [line for line in found if line.network == name])
-        if rows:
-            parts.append(f"## {name} ({NETWORKS[name].layers})\n\n{_table(method, rows)}")
+    for name, source in NETWORKS.items():
+        if own := [[*_measured(row), *_printed(method, name, row.eps)] for row in rows if row.network == name]:
+            parts.append(f"## {name} ({source.layers})\n\n{_table(method, own)}")
     parts += [
-        _legend(),
+        _legend(method),
         "## What differs from the paper\n\n" + "\n".join(f"- {sentence}" for sentence in DIFFERS),
-        _circumstances(method, found, limit),
+        _circumstances(method, rows),
     ]
     return "\n\n".join(parts) + "\n"
 
 
-def _rows(method: str, name: str, found: Sequence[Line]) -> list[list[str]]:
-    return [
-        [*_measured([line for line in found if line.eps == eps], eps), *_printed(method, name, eps)]
-        for eps in EPSILONS
-        if any(line.eps == eps for line in found)
-    ]
-
-
-def _measured(found: Sequence[Line], eps: int) -> list[str]:
+def _measured(row: Row) -> list[str]:
     """The cells of a row; a way that not all images were verified in has none."""
+    found = row.lines
     plain, each, whole = (_runs(found, way) for way in WAYS)
     sorting = sum(line.sorting for line in found)
     seconds = [None if side is None else sum(run.seconds for run in side) for side in (plain, each, whole)]
@@ -86,7 +79,9 @@ def _measured(found: Sequence[Line], eps: int) -> list[str]:
     ranked = None if seconds[2] is None else seconds[2] - sorting
     counts = ["-" if side is None else str(_count(side, word)) for word in ("holds", "violated", "time-out") for side in (plain, whole)]
     return [
-        *(str(eps), str(len(found))),
+        str(row.eps),
+        "none" if row.limit is None else f"{row.limit:g} s",
+        f"{len(found)}" if len(found) == row.valid else f"{len(found)} of {row.valid}",
         *(_cell(t) for t in (None if whole is None else sorting, *seconds[:2], ranked)),
         *(_cell(percent, ".1f", " %") for percent in saved),
         *counts,
@@ -123,18 +118,25 @@ def _table(method: str, rows: Sequence[Sequence[str]]) -> str:
     return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)])
 
 
-def _legend() -> str:
+def _legend(method: str) -> str:
+    fewer = ", while the paper's are of all" if method in TABLES else ""
     return (
-        "`t_sort`: ranking the labels. `ACC` = (T - T* - t_sort) / T, and `ACC each` the same of T each. `RST`: proved robust. "
-        "`violated`: a counterexample was found and evaluated. `late`: out of time. `discarded`: rivals per image, of nine, that the "
-        "ranking proves impossible. A star is with target labels, a dash is what was not measured."
+        "`limit`: seconds that each verification was given. A row is of the limit under which most images are measured; what had ended "
+        "before a lower limit counts as measured under longer ones, too. `images`: those that the network labels rightly; where it says "
+        f"37 of 98, the row's times and counts are of the first 37 of them{fewer}. `t_sort`: ranking the labels. `ACC` = (T - T* - t_sort) "
+        "/ T, and `ACC each` the same of T each. `RST`: proved robust. `violated`: a counterexample was found and evaluated. `late`: "
+        "stopped at the limit, which the times contain, and might be decided with a longer one. Images that are none of these three: the "
+        "method gave up before the limit. `discarded`: rivals per image, of nine, that the ranking proves impossible. A star is with "
+        "target labels, a dash is what was not measured for every image of the row."
     )
 
 
-def _circumstances(method: str, found: Sequence[Line], limit: float | None) -> str:
-    runs = [run for line in found for way in WAYS for run in [getattr(line, way)] if run is not None]
+def _circumstances(method: str, rows: Sequence[Row]) -> str:
+    runs = [run for row in rows for line in row.lines for way in WAYS for run in [getattr(line, way)] if run is not None]
     solver = sum(run.verdict == "holds" and run.guarantee != "proved" for run in runs)
     words = f"{solver} of the verifications that hold rest on a solver's word." if solver else "All that holds is proved."
+    limits = {f"{row.limit or 0:g}" for row in rows}
+    seconds = f"{limits.pop()}`" if len(limits) == 1 else "LIMIT`, with the limit of each row"
     machine = f"{platform.machine()}, numpy {np.__version__}"
-    command = f"python experiments/target_labels/run.py --methods {method} --seconds {limit or 0:g}"
-    return f"---\n\n{words} `{command}`; {datetime.date.today().isoformat()}, {machine}."
+    command = f"`python experiments/target_labels/run.py --methods {method} --seconds {seconds}"
+    return f"---\n\n{words} {command}; written {datetime.date.today().isoformat()}, {machine}."

@@ -115,6 +115,17 @@ def test_a_table_of_all_who_are_asked(monkeypatch: pytest.MonkeyPatch) -> None:
         assert float(row.figures["points"]) <= 60
     assert rows[0].figures["found"] == "100%"
     assert rows[0].figures["pixels / ours"] == "1.00 (0, 3, 0)"
+    assert rows[0].figures["inputs"] == "3"
+
+
+def test_the_table_has_a_part_for_every_network_and_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[list[str], Plan]] = []
+    monkeypatch.setenv("NETASSAY_BENCHMARKS", "somewhere")
+    monkeypatch.setattr(l0_attacks, "run", lambda names, plan: asked.append((names, plan)) or [])
+    for part in l0_attacks.parts().values():
+        part()
+    assert [(name, plan.budgets) for (name,), plan in asked] == [(n, (q,)) for n, f in l0_attacks.FAMILIES.items() for q in f.budgets]
+    assert all(plan.only == l0_attacks.SECTION for _, plan in asked)
 
 
 def test_pairs_are_compared_input_by_input() -> None:

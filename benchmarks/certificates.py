@@ -4,7 +4,9 @@ Every instance of a list of specifications that is expected to hold is proved (`
 checked by ``netassay.checking.certificates``. All times are CPU seconds of one thread. Rows go into a file of JSON lines as they come; what
 it has already is not done again. ``measure`` takes a few instances of each set, and L0 balls of radius 1 around the first test inputs.
 
-    NETASSAY_BENCHMARKS=DIR python benchmarks/certificates.py ROWS.jsonl [--seconds 60] [--sets test verivital mnistfc acasxu]
+    NETASSAY_BENCHMARKS=DIR python benchmarks/certificates.py ROWS.jsonl [--seconds S] [--sets test verivital mnistfc acasxu]
+
+Every proof, and every certificate, has S CPU seconds; without ``--seconds`` the list's own limit for each instance.
 """
 
 from __future__ import annotations
@@ -183,25 +185,26 @@ def networks() -> list[tuple[str, list[Problem]]]:
     return found
 
 
-def listed(root: Path, name: str) -> list[tuple[Path, Path]]:
-    """Models and specifications of a set that are expected to hold."""
+def listed(root: Path, name: str) -> list[tuple[Path, Path, float]]:
+    """Models and specifications of a set that are expected to hold, and the list's limits, in seconds."""
     with (root / name / "instances.csv").open() as file:
-        return [(root / name / r["onnx"], root / name / r["vnnlib"]) for r in csv.DictReader(file) if r["expected"] == "holds"]
+        rows = [r for r in csv.DictReader(file) if r["expected"] == "holds"]
+    return [(root / name / r["onnx"], root / name / r["vnnlib"], float(r["timeout_s"])) for r in rows]
 
 
-def run(rows: Path, seconds: float, sets: list[str], only: str) -> list[dict[str, Any]]:
-    """All instances with ``only`` in a name, those that are in the file already left as they are."""
+def run(rows: Path, seconds: float | None, sets: list[str], only: str) -> list[dict[str, Any]]:
+    """All instances with ``only`` in a name, those that are in the file already left as they are; None for the list's own limits."""
     root = Path(os.environ["NETASSAY_BENCHMARKS"]) / "vnncomp2021"
     found = [json.loads(line) for line in rows.read_text().splitlines()] if rows.exists() else []
     known = {(r["set"], r["model"], r["spec"]) for r in found}
     with tempfile.TemporaryDirectory() as folder, rows.open("a") as out:
         for name in sets:
-            for model, spec in listed(root, name):
+            for model, spec, limit in listed(root, name):
                 key = name, model.name, spec.name
                 if key in known or only not in f"{key[1]} {key[2]}":
                     continue
                 row = dict(zip(("set", "model", "spec"), key, strict=True))
-                row |= measured(model, spec, seconds, Path(folder))
+                row |= measured(model, spec, limit if seconds is None else seconds, Path(folder))
                 found.append(row)
                 print(json.dumps(row), file=out, flush=True)
     return found
@@ -223,7 +226,7 @@ def measure_specifications(sets: Sequence[str] = SETS) -> list[Row]:
     with tempfile.TemporaryDirectory() as folder:
         for name in sets if root else ():
             instances = listed(Path(root or "") / "vnncomp2021", name)[:: FEW[name]]
-            found.append(Row(name, "auto", figures([measured(model, spec, QUICK, Path(folder)) for model, spec in instances])))
+            found.append(Row(name, "auto", figures([measured(model, spec, QUICK, Path(folder)) for model, spec, _ in instances])))
     return found
 
 
@@ -273,7 +276,7 @@ def main() -> None:
     """Measures, and prints the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("rows", type=Path)
-    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--seconds", type=float, help="CPU seconds for each proof, and for each certificate; by default the list's limits")
     parser.add_argument("--sets", nargs="+", default=list(SETS), choices=SETS)
     parser.add_argument("--only", default="", help="instances with this in the name of model or specification")
     options = parser.parse_args()

@@ -71,11 +71,11 @@ def _bound(sums: Sums, row: int, parts: int, steps: int, region: Regions, over: 
     with np.errstate(all="ignore"):
         whole = Cells.of(sums, sums.weights[row], 1)
         cells = Cells.of(sums, sums.weights[row], parts)
-        multipliers = _ascended(sums, row, cells, whole.slope[:, 0], steps, over)
+        multipliers = ascended(sums, row, cells, whole.slope[:, 0], steps, over)
         return max(_proved(sums, row, cells, multipliers, region), _proved(sums, row, whole, whole.slope[:, 0], region))
 
 
-def _ascended(sums: Sums, row: int, cells: Cells, multipliers: Array, steps: int, over: Callable[[], bool]) -> Array:
+def ascended(sums: Sums, row: int, cells: Cells, multipliers: Array, steps: int, over: Callable[[], bool]) -> Array:
     """(G, D) multipliers of a large bound, up to rounding: Adam on the supergradient; enough is above 0 by more than rounding."""
     best, kept = -np.inf, multipliers
     if not multipliers.size:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from netassay.verifiers.decomposition_sums import Sums
+from netassay.verifiers.region import Positions
 from netassay.verifiers.rounding import SMALLEST, UNDERFLOW, Array, down, gamma, up
 
 MOST_NUMBERS = 1 << 22
@@ -65,14 +66,21 @@ class Cells:
         return down(np.min(values - 4 * gamma(self.terms) * size - UNDERFLOW, axis=1))
 
 
-def _cut(sums: Sums, weights: Array, parts: int) -> tuple[Array, Array]:
-    """(G, S, D) ends of the cells; together they hold everything between the ends of a group's inputs."""
+def cut_inputs(sums: Sums, weights: Array, parts: int) -> Positions:
+    """(G, k) which of its inputs each group is cut along, into so many equal parts each."""
     low, high = sums.low[sums.reads], sums.high[sums.reads]
     groups, depth = low.shape
     most = max(1, MOST_NUMBERS // max(1, groups * max(depth, weights.shape[1])))
     count = 0 if parts < 2 else int(min(depth, np.log(most) / np.log(parts)))
     effect = (np.abs(weights)[:, :, None] * np.abs(sums.coefficients)).sum(axis=1) * (high - low)
-    order = np.argsort(-effect, axis=1)[:, :count]
+    return np.argsort(-effect, axis=1)[:, :count]
+
+
+def _cut(sums: Sums, weights: Array, parts: int) -> tuple[Array, Array]:
+    """(G, S, D) ends of the cells; together they hold everything between the ends of a group's inputs."""
+    low, high = sums.low[sums.reads], sums.high[sums.reads]
+    order = cut_inputs(sums, weights, parts)
+    groups, count = order.shape
     steps = np.arange(parts + 1) / parts
     edges = np.clip(low[..., None] + (high - low)[..., None] * steps, low[..., None], high[..., None])
     edges[..., 0], edges[..., -1] = low, high

@@ -36,6 +36,7 @@ class Sums:
         linear: (R, n).
         constant, error: (R,).
         low, high: (n + 1,) ends of all inputs.
+        source, unit: (G, N) which number of which value of the graph each ReLU reads; -1 where there are fewer.
     """
 
     reads: Positions
@@ -47,6 +48,8 @@ class Sums:
     error: Array
     low: Array
     high: Array
+    source: Positions
+    unit: Positions
 
     def gathered(self, row: int, multipliers: Array) -> Array:
         """(n + 1,) the linear form of a row and of all groups' multipliers (G, D) together, up to rounding."""
@@ -67,7 +70,7 @@ def sums_of(claim: Claim, region: Regions) -> Sums:
     form = fixed.affine_part(bounded.output, np.eye(bounded.graph.output_size))
     line = _Line(region, bounded.graph.output_size)
     line.add(Pulled({0: form.coefficients[0]} if 0 in form.coefficients else {}, form.constant, form.error))
-    drawn: list[tuple[Array, Array, Array]] = []
+    drawn: list[_Drawn] = []
     for value in sorted(set(form.coefficients) - {0}):
         weights = form.coefficients[value]
         source, on, bending = _phases(fixed, value, weights)
@@ -75,9 +78,22 @@ def sums_of(claim: Claim, region: Regions) -> Sums:
         units, offsets, error = _units(fixed, source, bending)
         chosen = weights.reshape(len(weights), -1)[:, bending]
         line.error += np.abs(chosen) @ error * (1 + 1e-6)
-        drawn.append((units, offsets, chosen))
-    ends = (np.append(side[0].reshape(-1), 0.0) for side in (region.lower, region.upper))
-    return Sums(*_grouped(drawn, line), line.linear, line.constant, line.error * (1 + 1e-6), *ends)
+        drawn.append(_Drawn(units, offsets, chosen, np.full(len(bending), source), bending))
+    low, high = (np.append(side[0].reshape(-1), 0.0) for side in (region.lower, region.upper))
+    reads, coefficients, offsets, heavy, read, unit = _grouped(drawn, line)
+    error = line.error * (1 + 1e-6)
+    return Sums(reads, coefficients, offsets, heavy, line.linear, line.constant, error, low, high, read, unit)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Drawn:
+    """ReLUs: coefficients (k, n) and offsets (k,) of what each reads, weights (R, k), and which number of which value that is."""
+
+    units: Array
+    offsets: Array
+    weights: Array
+    source: Positions
+    unit: Positions
 
 
 @dataclass(slots=True, eq=False)
@@ -138,12 +154,13 @@ def _units(fixed: FixedBounds, source: int, units: Positions) -> tuple[Array, Ar
     return np.concatenate(found), np.concatenate(offsets), np.concatenate(errors)
 
 
-def _grouped(drawn: list[tuple[Array, Array, Array]], line: _Line) -> tuple[Positions, Array, Array, Array]:
-    """Groups of ReLUs that read the same inputs: ``reads``, ``coefficients``, ``offsets`` and ``weights`` of ``Sums``."""
-    size = line.linear.shape[1]
-    units = np.concatenate([np.zeros((0, size)), *(u for u, _, _ in drawn)])
-    offsets = np.concatenate([np.zeros(0), *(o for _, o, _ in drawn)])
-    weights = np.concatenate([np.zeros((line.rows, 0)), *(w for _, _, w in drawn)], axis=1)
+def _grouped(drawn: list[_Drawn], line: _Line) -> tuple[Positions, Array, Array, Array, Positions, Positions]:
+    """Groups of ReLUs that read the same inputs, as ``Sums`` has them: reads, coefficients, offsets, weights, source and unit."""
+    size, none = line.linear.shape[1], np.zeros(0, dtype=np.intp)
+    units = np.concatenate([np.zeros((0, size)), *(d.units for d in drawn)])
+    offsets = np.concatenate([np.zeros(0), *(d.offsets for d in drawn)])
+    weights = np.concatenate([np.zeros((line.rows, 0)), *(d.weights for d in drawn)], axis=1)
+    names = np.stack([np.concatenate([none, *(getattr(d, name) for d in drawn)]) for name in ("source", "unit")])
     members: dict[bytes, list[int]] = {}
     for i, unit in enumerate(units):
         members.setdefault(np.flatnonzero(unit).tobytes(), []).append(i)
@@ -151,7 +168,7 @@ def _grouped(drawn: list[tuple[Array, Array, Array]], line: _Line) -> tuple[Posi
     most = max((len(m) for m in members.values()), default=0)
     reads = np.full((len(members), depth), size, dtype=np.intp)
     a, b = np.zeros((len(members), most, depth)), np.zeros((len(members), most))
-    w = np.zeros((line.rows, len(members), most))
+    w, own_names = np.zeros((line.rows, len(members), most)), np.full((2, len(members), most), -1, dtype=np.intp)
     for g, (key, found) in enumerate(members.items()):
         own = np.array(found, dtype=np.intp)
         inputs = np.frombuffer(key, dtype=np.intp)
@@ -159,4 +176,5 @@ def _grouped(drawn: list[tuple[Array, Array, Array]], line: _Line) -> tuple[Posi
         a[g, : len(own), : len(inputs)] = units[np.ix_(own, inputs)]
         b[g, : len(own)] = offsets[own]
         w[:, g, : len(own)] = weights[:, own]
-    return reads, a, b, w
+        own_names[:, g, : len(own)] = names[:, own]
+    return reads, a, b, w, own_names[0], own_names[1]

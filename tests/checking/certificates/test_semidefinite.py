@@ -47,7 +47,7 @@ def test_no_multipliers_give_more_than_the_truth_in_rational_arithmetic() -> Non
     assert nearest < 1e-2
 
 
-def barely(seed: int, shift: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def barely(seed: int, shift: float, scale: float = 1.0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """A singular matrix up to rounding, whose block's diagonal is then shifted by a share of its size."""
     rng = np.random.default_rng([seed, 6])
     inputs, size = int(rng.integers(1, 4)), int(rng.integers(2, 5))
@@ -56,7 +56,7 @@ def barely(seed: int, shift: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]
     low = rng.standard_normal((size, size - 1))
     block = (side / diagonal[:, None]).T @ side + low @ low.T
     block = (block + block.T) / 2 + shift * np.abs(block).max() * np.eye(size)
-    return diagonal, side, block
+    return diagonal * scale, side * scale, block * scale
 
 
 def truly_semidefinite(diagonal: np.ndarray, side: np.ndarray, block: np.ndarray) -> bool:
@@ -71,12 +71,20 @@ def truly_semidefinite(diagonal: np.ndarray, side: np.ndarray, block: np.ndarray
     return True
 
 
-@pytest.mark.parametrize("shift", [-1e-3, -1e-9, -1e-14, -1e-16, 0.0, 1e-16, 1e-14])
+@pytest.mark.parametrize("shift", [-1e-3, -1e-9, -1e-14, -1e-16, 0.0, 1e-16, 1e-14, 1e-12])
 def test_nothing_indefinite_passes(shift: float) -> None:
     for seed in range(25):
-        matrix = barely(seed, shift)
-        for a in (FLOATS, EXACT):
-            assert not is_semidefinite(a, *(a.array(m) for m in matrix)) or truly_semidefinite(*matrix), seed
+        for scale in (1.0, 1e-8, 1e30):
+            matrix = barely(seed, shift, scale)
+            for a in (FLOATS, EXACT):
+                assert not is_semidefinite(a, *(a.array(m) for m in matrix)) or truly_semidefinite(*matrix), (seed, scale)
+
+
+def test_a_check_that_forgets_rounding_is_caught() -> None:
+    matrices = [barely(seed, shift) for seed in range(40) for shift in (-1e-16, 0.0, 1e-17)]
+    wrong = [m for m in matrices if np.linalg.eigvalsh(m[2] - (m[1] / m[0][:, None]).T @ m[1]).min() > 0 and not truly_semidefinite(*m)]
+    assert wrong
+    assert not any(is_semidefinite(FLOATS, *m) for m in wrong)
 
 
 def test_what_is_definite_by_more_than_rounding_passes() -> None:
@@ -95,6 +103,8 @@ def test_numbers_without_a_bound_pass_nothing(value: float) -> None:
             assert not is_semidefinite(FLOATS, *matrix)
     assert is_semidefinite(FLOATS, np.array([1.0, 0.0]), np.array([[0.1, 0.0], [0.0, 0.0]]), np.eye(2))
     assert not is_semidefinite(FLOATS, np.array([1.0, 0.0]), np.array([[0.0, 0.0], [1e-9, 0.0]]), np.eye(2))
+    assert not is_semidefinite(FLOATS, np.array([1.0, -1e-300]), np.zeros((2, 2)), np.eye(2))
+    assert not is_semidefinite(FLOATS, np.ones(2), np.zeros((2, 2)), np.array([[1.0, 0.1], [0.0, 1.0]]))
 
 
 @pytest.mark.parametrize("seed", range(6))

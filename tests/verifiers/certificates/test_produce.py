@@ -12,9 +12,14 @@ import torch
 from certificate_worlds import body, checked, graph_of, halfspaces_problem, least_seen, moved, produced, wide_network
 from netassay.checking.certificates.arithmetic import Arithmetic
 from netassay.checking.certificates.bounds import Parts
+from netassay.checking.certificates.check import Checker
 from netassay.checking.certificates.container import Record
 from netassay.checking.certificates.network import CheckedNetwork
 from netassay.checking.certificates.scores import Scores
+from netassay.models import nonlinear as nl
+from netassay.models import operators as op
+from netassay.models.builder import GraphBuilder
+from netassay.models.graph import Graph
 from netassay.models.scores import OutputConvention, Scale
 from netassay.models.torch_graph import GraphModule
 from netassay.numerics.budget import Clock
@@ -72,6 +77,35 @@ def test_ranges_by_trees(tmp_path: Path) -> None:
     assert checked(asked, statement, begin + records, exact=True).accepted
     wrong = moved(statement_of([asked]), -(least_seen(asked, np.random.default_rng(0)) + 1e-9))
     assert not checked(asked, wrong, begin + records).accepted
+
+
+def deep_network(seed: int, inputs: int = 16, hidden: int = 10) -> Graph:
+    """Three hidden layers."""
+    rng, builder, value, before = np.random.default_rng(seed), GraphBuilder((inputs,)), 0, inputs
+    for _ in range(3):
+        dense = op.Dense(rng.integers(-4, 5, (hidden, before)) / 8, rng.integers(-2, 3, hidden) / 4)
+        value, before = builder.add(nl.Relu(), builder.add(dense, value)), hidden
+    return builder.build(builder.add(op.Dense(rng.integers(-4, 5, (3, hidden)) / 4, np.zeros(3)), value))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_checker_comes_to_the_ranges_that_were_relied_on(seed: int) -> None:
+    """Also where ranges of a value are the first record: those of later values do not depend on that."""
+    asked = halfspaces_problem(deep_network(seed), seed, 0.35)
+    statement = moved(statement_of([asked]), 0.3 - least_seen(asked, np.random.default_rng(seed)))
+    case, network, records = statement.cases[0], CheckedNetwork(graph_of(asked), Arithmetic()), list[Record]()
+    whole = Parts(network, case.region, case.region.lower[None], case.region.upper[None])
+    calls = count()
+    proof = CaseProof(0, case, whole, True, records.append, lambda: next(calls) > 400)
+    claim = Claim(network.graph, tuple(Part(p.rows, p.constants) for p in case.parts), strict=True)
+    NeuronProof(claim, Regions.of([asked.region]), proof, NeuronOptions(first=3, batch=2)).run()
+    assert records[0].kind == "range"
+    checker = Checker(graph_of(asked), statement)
+    checker.check([Record({"record": "case", "case": 0}), *records])
+    found = checker._whole
+    assert found is not None
+    for value, sides in whole.ranges.items():
+        assert all(np.array_equal(mine, other) for mine, other in zip(found.ranges[value], sides, strict=True)), value
 
 
 @pytest.mark.parametrize("kind", EXACT_KINDS)

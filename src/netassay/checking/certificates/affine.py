@@ -102,11 +102,11 @@ class Matrix(Affine):
 
     def linear(self, x: Array, *, absolute: bool = False) -> Array:
         weight = self._absolute if absolute else self._weight
-        return np.asarray(x.reshape(-1, weight.shape[1]) @ weight.T).reshape(len(x), self.size)
+        return self.arithmetic.product(x.reshape(-1, weight.shape[1]), weight.T).reshape(len(x), self.size)
 
     def adjoint(self, rows: Array, *, absolute: bool = False) -> Array:
         weight = self._absolute if absolute else self._weight
-        return np.asarray(rows.reshape(-1, len(weight)) @ weight).reshape(len(rows), self.sizes[0])
+        return self.arithmetic.product(rows.reshape(-1, len(weight)), weight).reshape(len(rows), self.sizes[0])
 
     def rows(self, unit: Positions, sign: Array) -> Array:
         if len(self._weight) != self.size:
@@ -170,4 +170,18 @@ class Windows(Affine):
         for weight, places in self._offsets():
             part = (np.abs(weight) if absolute else weight).swapaxes(1, 2) @ given
             padded[(slice(None), slice(None), *places)] += part.reshape(count, full[0], *self.output[1:])
+        return np.ascontiguousarray(padded[(slice(None), slice(None), *inner)]).reshape(count, self.sizes[0])
+
+    def rows(self, unit: Positions, sign: Array) -> Array:
+        """Entry by entry: a window is a small part of the input."""
+        full, inner = self._padded
+        count, outputs, width = len(unit), self.output[0] // len(self._weight), full[0] // len(self._weight)
+        channel, place = np.divmod(unit, prod(self.output[1:]))
+        spatial, group, own = np.unravel_index(place, self.output[1:]), channel // outputs, channel % outputs
+        factor = sign if self._divisor is None else sign / self._divisor[unit]
+        padded = self.arithmetic.zeros(count, *full)
+        for weight, places in self._offsets():
+            at = (s[:, None] * p.step + p.start for s, p in zip(spatial, places, strict=True))
+            where = (np.arange(count)[:, None], group[:, None] * width + np.arange(width), *at)
+            padded[where] += weight[group, own] * factor[:, None]
         return np.ascontiguousarray(padded[(slice(None), slice(None), *inner)]).reshape(count, self.sizes[0])

@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from netassay.checking.certificates.rationals import are_rational, product
+
 Array = NDArray[Any]
 """Numbers of either arithmetic: float64, or objects."""
 
@@ -71,6 +73,10 @@ class Arithmetic:
         """At or above the real result of one rounded operation."""
         return values if self.exact else np.nextafter(values, np.inf)
 
+    def product(self, one: Array, other: Array) -> Array:
+        """``one @ other``."""
+        return product(one, other) if self.exact else np.asarray(one @ other)
+
     def quotient(self, one: Array, other: Array) -> Array:
         """About one / other: a choice, which need not be exact, with a short representation."""
         if not self.exact:
@@ -96,7 +102,7 @@ class Arithmetic:
         """Where there is a number: neither NaN nor infinite; in rational arithmetic everything, unless a float has crept in."""
         if not self.exact:
             return np.asarray(np.abs(values) < LARGEST)
-        return np.asarray(_RATIONAL(values), dtype=np.bool_)
+        return are_rational(values)
 
 
 def floats(numbers: Array) -> NDArray[np.float64]:
@@ -127,4 +133,3 @@ _FRACTIONS = np.frompyfunc(Fraction, 1, 1)
 _FLOATS = np.frompyfunc(_float, 1, 1)
 _QUOTIENT = np.frompyfunc(lambda one, other: one / Fraction(other) if other else Fraction(0), 2, 1)
 _ROOT = np.frompyfunc(_root_above, 1, 1)
-_RATIONAL = np.frompyfunc(lambda x: isinstance(x, Fraction | int), 1, 1)

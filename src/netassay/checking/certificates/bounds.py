@@ -109,7 +109,7 @@ class Parts:
         (owner, unit), (other, its) = np.nonzero(below), np.nonzero(above)
         if not len(owner) + len(other):
             return
-        bound = self._units(value, np.r_[owner, other], np.r_[unit, its], np.repeat([1, -1], [len(owner), len(other)]))
+        bound = self.units(value, np.r_[owner, other], np.r_[unit, its], np.repeat([1, -1], [len(owner), len(other)]))
         count = len(owner)
         new_low, new_high = low.copy(), high.copy()
         new_low[owner, unit], new_high[other, its] = bound.lower[:count], -bound.lower[count:]
@@ -119,7 +119,7 @@ class Parts:
             self.facts.append((np.r_[owner, other][held], bound.form[held], bound.offset[held]))
         self.ranges[value] = self._meet((low, high), (new_low, new_high))
 
-    def _units(self, value: int, owner: Positions, unit: Positions, sign: Positions) -> Bound:
+    def units(self, value: int, owner: Positions, unit: Positions, sign: Positions) -> Bound:
         """Bounds of numbers of a value, or of their negatives, each in its part."""
         step, found = self._step(value), []
         for begin in range(0, len(owner), step):

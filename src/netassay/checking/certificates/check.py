@@ -18,11 +18,12 @@ from netassay.checking.certificates.bounds import Parts
 from netassay.checking.certificates.boxes import BoxProof
 from netassay.checking.certificates.container import Record
 from netassay.checking.certificates.forests import Means, Units, leaf_bounds, splits_of
+from netassay.checking.certificates.groups import group_bound
 from netassay.checking.certificates.network import CheckedNetwork
 from netassay.checking.certificates.pixel_trees import bound_alone, failure
 from netassay.checking.certificates.pixels import PixelBounds
 from netassay.checking.certificates.probabilities import network_of
-from netassay.checking.certificates.records import read_choices, read_duals, read_trees, read_weights
+from netassay.checking.certificates.records import read_choices, read_duals, read_groups, read_trees, read_weights
 from netassay.checking.certificates.semidefinite import semidefinite_bounds
 from netassay.checking.certificates.shells import ShellProof
 from netassay.checking.certificates.slope_bounds import SlopeBounds
@@ -86,6 +87,7 @@ class Checker:
         """
         kinds = {"case": self._begin, "range": self._range, "parts": self._parts, "boxes": self._boxes}
         kinds |= {"alone": self._alone, "pixels": self._by_pixels, "shells": self._shells, "squares": self._parts}
+        kinds |= {"groups": self._groups}
         try:
             for record in records:
                 if record.kind not in kinds:
@@ -118,9 +120,15 @@ class Checker:
             raise DataError(f"a record proves nothing of what case {self._case[0]} claims: {'slopes' if not slopes else 'values'}")
         return *self._case, self._whole
 
+    def _bounded(self) -> tuple[int, Case, Parts]:
+        """The current case, with ranges of all values; those of later ones do not depend on which record comes first."""
+        found = self._current()
+        found[2].ensure(self._network.output)
+        return found
+
     def _range(self, record: Record) -> None:
         """Trees that bound numbers of a value; their bounds are the checker's own."""
-        _, _, whole = self._current()
+        _, _, whole = self._bounded()
         value, unit, sign = record.integer("of"), record.array("unit", "<u4").astype(np.intp), record.array("sign", "|i1")
         trees = read_trees(record, self._network)
         if value not in self._network.relaxed or (unit >= self._network.sizes[value]).any():
@@ -138,7 +146,7 @@ class Checker:
 
     def _parts(self, record: Record) -> None:
         """Trees of which each proves a part."""
-        number, case, whole = self._current()
+        number, case, whole = self._bounded()
         parts, trees = record.array("part", "<u4").astype(np.intp), read_trees(record, self._network)
         if len(parts) != len(trees) or (parts >= len(case.parts)).any():
             raise DataError(f"{len(trees)} trees prove {len(parts)} parts of a case that has {len(case.parts)}")
@@ -188,6 +196,18 @@ class Checker:
         proved, nodes = proof.check(trees, read_weights(record), partial(self._count_on, self._leaves))
         if not proved:
             raise RejectedError(f"case {number}, part {part}, node {nodes} of its tree: no row is positive in this box, and the tree ends")
+        self._closed[number][part] = True
+
+    def _groups(self, record: Record) -> None:
+        """Groups of ReLUs that are bounded together, which prove one part."""
+        number, case, whole = self._bounded()
+        part, groups = record.integer("part"), read_groups(record)
+        if part >= len(case.parts):
+            raise DataError(f"groups prove part {part} of a case that has {len(case.parts)}")
+        bound = group_bound(whole, groups, self._means(case, np.array([part]), record.array("weights", "<f4")))
+        self._count(groups.cells)
+        if not self._holds(bound):
+            raise RejectedError(f"case {number}, part {part}, by groups: its lower bound is {float(bound):.6g}")
         self._closed[number][part] = True
 
     def _pixel_bounds(self) -> PixelBounds:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from netassay.checking.certificates.arithmetic import Arithmetic, Array, Positions
+from netassay.checking.certificates.rationals import quotients, whole
 
 
 def box_minimum(a: Arithmetic, rows: Array, low: Array, high: Array, owner: Positions) -> Array:
@@ -16,6 +17,9 @@ def box_minimum(a: Arithmetic, rows: Array, low: Array, high: Array, owner: Posi
         low, high: (B, n) boxes.
         owner: (R,) the box of each row.
     """
+    exact = _exact_minimum(rows, low, high, owner) if a.exact else None
+    if exact is not None:
+        return exact
     rising, falling = np.maximum(rows, 0), np.minimum(rows, 0)
     size = np.maximum(np.abs(low), np.abs(high))
     if len(low) == 1:
@@ -24,6 +28,15 @@ def box_minimum(a: Arithmetic, rows: Array, low: Array, high: Array, owner: Posi
         value = inner(rising, low[owner]) + inner(falling, high[owner])
         slack = inner(rising - falling, size[owner])
     return np.asarray(a.down(value - 2 * a.gamma(2 * rows.shape[1]) * slack - a.tiny))
+
+
+def _exact_minimum(rows: Array, low: Array, high: Array, owner: Positions) -> Array | None:
+    """By whole numbers; None where the numbers have no short common denominator."""
+    forms, ends = whole(rows), whole(np.stack([low, high]))
+    if forms is None or ends is None:
+        return None
+    corner = np.where(forms[0] > 0, ends[0][0, owner], ends[0][1, owner])
+    return quotients((forms[0] * corner).sum(axis=1), forms[1] * ends[1])
 
 
 def inner(one: Array, other: Array) -> Array:

@@ -17,27 +17,36 @@ def is_semidefinite(a: Arithmetic, diagonal: Array, side: Array, block: Array) -
 
     Args:
         a: The arithmetic.
-        diagonal: (N,) of D, none negative.
+        diagonal: (N,) of D.
         side: (N, k) G.
-        block: (k, k) B, symmetric.
+        block: (k, k) B; nothing is shown unless it is symmetric.
     """
     used = diagonal > 0
     if not all(a.known(each).all() for each in (diagonal, side, block)) or (side[~used] != 0).any():
         return False
+    if (diagonal < 0).any() or (block != block.T).any():
+        return False
     side, one = side[used], a.array(np.ones(int(used.sum())))
     weighted = side * a.outward(one, diagonal[used])[1][:, None]
-    left = block - weighted.T @ side
-    changed = 2 * a.gamma(len(side) + 8) * (np.abs(weighted).T @ np.abs(side) + np.abs(block)).sum(axis=1) + a.tiny
+    left = block - a.product(weighted.T, side)
+    changed = _changed(a, weighted.T, side, block)
     factor = _factor(floats(left), floats(changed))
     if factor is None:
         return False
     lower = a.array(factor)
-    rest = left - lower @ lower.T
-    changed = changed + 2 * a.gamma(len(block) + 8) * (np.abs(lower) @ np.abs(lower).T + np.abs(left)).sum(axis=1)
+    rest = left - a.product(lower, lower.T)
+    changed = changed + _changed(a, lower, lower.T, left)
     own = np.diag(rest)
     others = np.abs(rest).sum(axis=1) - np.abs(own) + changed
     enough = others if a.exact else others * (1 + 1e-6) + a.tiny
     return bool(a.known(rest).all() and (enough <= own).all())
+
+
+def _changed(a: Arithmetic, one: Array, other: Array, more: Array) -> Array:
+    """(k,) what rounding may have changed in each row of ``more - one @ other``, all its entries added up."""
+    if a.exact:
+        return a.zeros(len(more))
+    return np.asarray(2 * a.gamma(len(other) + 8) * (np.abs(one) @ np.abs(other) + np.abs(more)).sum(axis=1) + a.tiny)
 
 
 def _factor(left: NDArray[np.float64], changed: NDArray[np.float64]) -> NDArray[np.float64] | None:

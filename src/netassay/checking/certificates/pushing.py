@@ -79,6 +79,21 @@ class Push:
         self._err(2, coefficients, self._parts.magnitude(value))
         self._pending[value] = there + coefficients
 
+    def taken(self, value: int, unit: Positions) -> Array:
+        """(R, k) the coefficients of some numbers of a value, which the forms do not have any longer."""
+        there = self._pending.get(value)
+        if there is None:
+            return self._a.zeros(len(self._owner), len(unit))
+        rest = there.copy()
+        rest[:, unit] = 0
+        self._pending[value] = rest
+        return there[:, unit]
+
+    def join(self, constant: Array, terms: int, size: Array) -> None:
+        """Adds constants; what joins here are sums of so many terms whose magnitudes add up to so much."""
+        self._constant = self._constant + constant
+        self._lose(terms, size)
+
     def through(self, position: int) -> None:
         """From the result of a node to what it reads."""
         coefficients = self._pending.pop(position + 1, None)

@@ -10,6 +10,7 @@
 ``parts``     Trees that prove parts of the case
 ``boxes``     A tree that proves one part, with ranges computed anew at each of its nodes
 ``squares``   Trees that prove parts of the case by semidefinite relaxations: what is left of a form is a sum of squares
+``groups``    Groups of ReLUs that read the same few inputs, and a linear form for each, which prove a part of the case
 ``alone``     Trees over the values of each pixel of an L0 ball, which bound the rows where that pixel changes alone
 ``pixels``    A tree over the pixels of an L0 ball and their values, which proves all parts of the case
 ``shells``    Radii around the centre and a tree over the inputs for each shell, which prove what is claimed of slopes
@@ -27,6 +28,7 @@ from netassay.checking.certificates.balls import Ball
 from netassay.checking.certificates.combining import Weights
 from netassay.checking.certificates.container import Record
 from netassay.checking.certificates.forests import Choices
+from netassay.checking.certificates.groups import Groups
 from netassay.checking.certificates.network import CheckedNetwork
 from netassay.checking.certificates.region import Region
 from netassay.checking.certificates.semidefinite import Duals
@@ -155,3 +157,25 @@ def read_duals(record: Record) -> Duals:
     """The multipliers of a record."""
     neurons = {v: (record.array(f"chosen {v}", "<u4"), record.array(name, "<f4", 3)) for v, name in _by_value(record, "neurons")}
     return Duals(record.array("level", "<f8"), record.array("inputs", "<f4", 2), neurons, record.array("multipliers", "<f4"))
+
+
+def group_arrays(groups: Groups) -> dict[str, NDArray[np.generic]]:
+    """Groups of ReLUs as arrays of a record."""
+    found: dict[str, NDArray[np.generic]] = {
+        "reads": groups.reads.astype(np.uint32),
+        "many": np.diff(groups.begin).astype(np.uint8),
+        "slopes": groups.slopes.astype(np.float32),
+        "pieces": groups.pieces.astype(np.uint8),
+    }
+    for value, (unit, group) in groups.members.items():
+        found |= {f"chosen {value}": unit.astype(np.uint32), f"group {value}": group.astype(np.uint32)}
+    return found
+
+
+def read_groups(record: Record) -> Groups:
+    """The groups of a record."""
+    members = {v: (record.array(f"chosen {v}", "<u4"), record.array(name, "<u4")) for v, name in _by_value(record, "group")}
+    reads, pieces = record.array("reads", "<u4").astype(np.intp), record.array("pieces", "|u1").astype(np.intp)
+    begin = np.concatenate([[0], np.cumsum(record.array("many", "|u1"), dtype=np.intp)])
+    found = {v: (unit.astype(np.intp), group.astype(np.intp)) for v, (unit, group) in members.items()}
+    return Groups(reads, begin, record.array("slopes", "<f4").astype(np.float64), pieces, found)

@@ -19,12 +19,14 @@ from netassay.verifiers.branch_and_bound.branching import children, choose
 from netassay.verifiers.branch_and_bound.leaf_program import solve_leaf
 from netassay.verifiers.branch_and_bound.neuron_search import better
 from netassay.verifiers.branch_and_bound.pool import Nodes, Pool
+from netassay.verifiers.certificates.groups import prove_by_groups
 from netassay.verifiers.certificates.ranges import RangeTrees
 from netassay.verifiers.certificates.recorded import RecordedTrees
 from netassay.verifiers.certificates.relaxed import RelaxedOptions, RelaxedProof
 from netassay.verifiers.certificates.sink import CaseProof
 from netassay.verifiers.certificates.steering import Columns, Cut, chosen_slopes
 from netassay.verifiers.claim import Claim
+from netassay.verifiers.decomposition import Decomposition
 from netassay.verifiers.propagation.interval import BoundedGraph, Range
 from netassay.verifiers.propagation.optimised import Ascent, ascend, is_kinked
 from netassay.verifiers.propagation.passes import Passes
@@ -79,6 +81,8 @@ class NeuronProof:
     def run(self) -> bool:
         """Closes what it can; whether that is everything."""
         self._rows()
+        if self._proof.open and not self._proof.over():
+            prove_by_groups(self._claim, self._region, self._proof, Decomposition())
         if self._proof.open and not self._proof.over():
             self._tighten()
             self._rows()

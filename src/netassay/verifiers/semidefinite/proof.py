@@ -2,20 +2,20 @@
 
 Let M be the matrix ``C - t E - sum y_a A_a`` for the floats that the forms and multipliers are. If M is positive semidefinite, the row
 is at least t, less what the forms' errors and the rounding of M's entries can do: v has no entry beyond 1, so a changed entry costs what
-it changed by. The inputs' block is diagonal and positive, so M is semidefinite if its Schur complement is. That is computed; what rounding
-may have changed in a row is taken off its diagonal entry (Gershgorin), and so is a bound on what a Cholesky factorisation loses (Higham,
-Accuracy and Stability of Numerical Algorithms, theorem 10.3; Rump, 2006, https://doi.org/10.1007/s10543-006-0056-1): if it then ends, the
-complement is semidefinite.
+it changed by. That M is semidefinite is shown as the checker of certificates shows it, which see.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from netassay.verifiers.rounding import LARGEST, UNDERFLOW, Array, down, gamma
+from netassay.checking.certificates.arithmetic import Arithmetic
+from netassay.checking.certificates.definiteness import is_semidefinite
+from netassay.verifiers.rounding import UNDERFLOW, Array, down, gamma
 from netassay.verifiers.semidefinite.forms import Forms
-from netassay.verifiers.semidefinite.matrices import Arrow, is_definite
 from netassay.verifiers.semidefinite.program import BETA, MU, NU, PHI, TAU, Program
+
+FLOATS = Arithmetic()
 
 LEAST = 1e-9
 """A multiplier of an input is at least this, as a share of the largest: smaller ones would only lose digits."""
@@ -48,29 +48,10 @@ def _proved(forms: Forms, row: Array, error: float, multipliers: Array) -> float
         size = 1.0 + abs(best) + float(y[inputs].sum())
         for less in (1e-11, 1e-9, 1e-7, 1e-5):
             t = best - less * size
-            if np.isfinite(t) and is_semidefinite(program.slack(y, t)):
+            slack = program.slack(y, t)
+            if np.isfinite(t) and is_semidefinite(FLOATS, slack.diagonal, slack.side, slack.block):
                 return _less(t, _lost(forms, program, row, error, y, t))
     return -np.inf
-
-
-def is_semidefinite(slack: Arrow) -> bool:
-    """Whether the matrix with these entries, and zeros between different inputs, is proved to be positive semidefinite."""
-    diagonal, side, block = slack.diagonal, slack.side, slack.block
-    entries = (diagonal, side, block)
-    if not all(np.isfinite(each).all() and (np.abs(each) < LARGEST).all() for each in entries):
-        return False
-    if not ((diagonal > 1 / LARGEST).all() and (block == block.T).all()):
-        return False
-    size = len(block)
-    divided = side / diagonal[:, None]
-    schur = block - divided.T @ side
-    changed = gamma(len(diagonal) + 8) * (np.abs(divided).T @ np.abs(side) + np.abs(block))
-    own = np.arange(size)
-    shift = (1 + 1e-6) * changed.sum(axis=1) + UNDERFLOW
-    shift += 2 * gamma(size + 8) * np.abs(np.diag(schur)).sum()
-    lower = schur.copy()
-    lower[own, own] -= shift
-    return bool(np.isfinite(lower).all()) and is_definite(lower)
 
 
 def _lost(forms: Forms, program: Program, row: Array, error: float, y: Array, t: float) -> float:

@@ -8,8 +8,10 @@ from itertools import combinations
 import pytest
 
 from netassay.errors import CapabilityError
+from netassay.numerics.box import Box
 from netassay.numerics.budget import Clock
 from netassay.specs.problem import Problem
+from netassay.specs.regions import Ball
 from netassay.verifiers.base import Finding, Limits, Task
 from netassay.verifiers.claim import claim_of
 from netassay.verifiers.region import Regions
@@ -80,6 +82,15 @@ def test_a_claim_that_only_one_pair_breaks_is_not_proved() -> None:
         if drops[0] < drops[1]:
             *_, final = PixelPairs(replace(asking, claim=replace(asking.claim, parts=parts))).run()
             assert not final.proved
+
+
+def test_where_nothing_can_change_the_centre_decides() -> None:
+    question = asked(pooled(1), 1)
+    center = question.center
+    fixed = replace(question, region=Ball(center, 2, "l0", domain=Box(center, center)))
+    final = last(fixed)
+    assert final.proved
+    assert 0 < final.lower <= row_values(question)(center).min()
 
 
 def test_time_and_memory_are_respected() -> None:

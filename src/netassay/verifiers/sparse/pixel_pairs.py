@@ -114,7 +114,7 @@ class PixelPairs:
         """Findings now and then; the bound is known at the end."""
         self._seen.look(np.zeros((1, self._size)))
         yield self._finding("", done=False)
-        for stage in (self._prepare(), self._pair()):
+        for stage in (self._prepare(), self._pair()) if len(self._features) else ():
             for reason in stage:
                 yield self._finding(reason, done=False)
                 if reason or self._seen.broken:
@@ -123,7 +123,7 @@ class PixelPairs:
 
     def _prepare(self) -> Iterator[str]:
         """What single features do."""
-        held = 0
+        held = 8 * len(self._features) * sum(o.size for o in self._chain.operators)  # of self._wholes
         for group in range(len(self._features)):
             if self._task.limits.over:
                 yield "time-out"
@@ -140,7 +140,7 @@ class PixelPairs:
             alone = np.nextafter(self._center - found.most, -np.inf)
             self._least = min(self._least, float(alone.min()))
             if not self._holds(alone).all():
-                self._try(np.array([[group, group]]), found.ends[:-1, None], found.ends[1:, None])
+                self._look_alone(group, found.ends)
                 yield "" if self._seen.broken else "incomplete"
             if group % 64 == 0:
                 yield ""
@@ -246,11 +246,10 @@ class PixelPairs:
                 offsets[4 * at + corner, self._features[partners[node.partner]]] = its[node.partner].single.ends[node.its[1] + corner % 2]
         self._seen.look(offsets)
 
-    def _try(self, pair: Positions, low: Array, high: Array) -> None:
+    def _look_alone(self, group: int, ends: Array) -> None:
         """Evaluates the ends of one feature's cells."""
-        ends = np.concatenate([low, high]).reshape(-1)
         offsets = np.zeros((len(ends), self._size))
-        offsets[:, self._features[pair[0, 0]]] = ends
+        offsets[:, self._features[group]] = ends
         self._seen.look(offsets)
 
     def _finding(self, reason: str, *, done: bool) -> Finding:

@@ -26,7 +26,8 @@ from random_graphs import random_graph
 
 ROWS = ((1, 0), (-1, 1), (2, -1))
 SLOPES = (Fraction(0), Fraction(1, 4), Fraction(-1))
-PROOF, SOLVER = Milp(solver=0.0, attack=0, tighten=0.2), Milp(proved=False, attack=0, tighten=0.0)
+PROOF, SOLVER = Milp(solver=0.0, attack=0, tighten=0.0), Milp(proved=False, attack=0, tighten=0.0)
+STAGED = Milp(solver=0.0, attack=0)
 
 
 def region(seed: int) -> tuple[Square | Diamond, Regions]:
@@ -77,6 +78,48 @@ def test_proofs_hold_in_rational_arithmetic_and_decide_everything() -> None:
             ]
             assert min(values) <= 0
             assert min(values) >= exact or not where.holds(x)
+
+
+def test_trees_that_give_way_to_narrower_ranges_lose_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(method, "PACE", 0.0)
+    monkeypatch.setattr(method, "LEAVES", (1, 2, 3))
+    given_up = 0
+    trees = proof.ProofTree.start
+
+    def counted(tree: proof.ProofTree) -> None:
+        nonlocal given_up
+        given_up += 1
+        trees(tree)
+
+    monkeypatch.setattr(proof.ProofTree, "start", counted)
+    runs = 0
+    for *_, asked, regions, exact in cases((Fraction(0), Fraction(-1)), range(4)):
+        found = last(STAGED, asked, regions, exact)
+        assert found.proved is (exact > 0)
+        assert (found.point is not None) is (exact <= 0)
+        runs += 1
+    assert given_up > runs // 2
+
+
+def test_cuts_save_subproblems_and_change_no_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
+    def found() -> list[Finding]:
+        return [last(PROOF, asked, regions, exact) for *_, asked, regions, exact in cases((Fraction(0),))]
+
+    with_cuts = found()
+    monkeypatch.setattr(proof, "ROUNDS", 0)
+    without = found()
+    assert [f.proved for f in with_cuts] == [f.proved for f in without]
+    assert sum(f.subproblems for f in with_cuts) < sum(f.subproblems for f in without)
+
+
+def test_a_cutoff_within_rounding_is_taken_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where multipliers that reach the cut-off prove nothing yet, the relaxation is solved to the end."""
+    monkeypatch.setattr(proof, "CUTOFF", 0.0)
+    bound = proof.DualBounds.bound
+    monkeypatch.setattr(proof.DualBounds, "bound", lambda *args: bound(*args) - 1e-3)
+    for *_, asked, regions, exact in cases((Fraction(0),), range(4)):
+        found = last(PROOF, asked, regions, exact)
+        assert found.proved is (exact > 0)
 
 
 def test_the_solver_agrees_within_its_tolerance() -> None:
@@ -151,7 +194,7 @@ def test_planted_bugs_give_wrong_proofs(monkeypatch: pytest.MonkeyPatch) -> None
     with monkeypatch.context() as patch:
         visit = proof.ProofTree._visit
         patch.setattr(
-            proof.ProofTree, "_visit", lambda s, p, fixed, *rest: visit(s, p, fixed, *rest) if fixed[-1:] == () or fixed[-1][1] else None
+            proof.ProofTree, "_visit", lambda s, p, fixed, *rest: visit(s, p, fixed, *rest) if fixed[-1:] == () or fixed[-1][1] else np.inf
         )
         patch.setattr(proof.ProofTree, "points", lambda s: np.zeros((0, 2)))
         assert wrong_proofs() > 0
@@ -212,11 +255,13 @@ def test_the_lies_of_linear_programs_prove_nothing(monkeypatch: pytest.MonkeyPat
     true_solve = Relaxation.solve
     rng = np.random.default_rng(0)
 
-    def lying(self: Relaxation, basis: object = None, seconds: float = np.inf) -> Solved:
-        solved = true_solve(self, basis, seconds)
+    def lying(self: Relaxation, basis: object = None, seconds: float = np.inf, cutoff: float = np.inf) -> Solved:
+        solved = true_solve(self, basis, seconds, cutoff)
         outcome = rng.choice(np.array([Outcome.OPTIMAL, Outcome.INFEASIBLE, Outcome.STOPPED]))
         multipliers = None if solved.multipliers is None else solved.multipliers + rng.normal(0, 0.3, len(solved.multipliers))
-        return Solved(outcome, rng.normal(0, 1, len(solved.point)), multipliers, solved.basis)
+        return Solved(
+            outcome, rng.normal(0, 1, len(solved.point)), multipliers, solved.basis, solved.value + rng.normal(), solved.iterations
+        )
 
     monkeypatch.setattr(Relaxation, "solve", lying)
     for *_, asked, regions, exact in cases((Fraction(0),), range(2)):

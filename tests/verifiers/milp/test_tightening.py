@@ -25,7 +25,7 @@ def values_at(bounded: BoundedGraph, points: np.ndarray) -> list[np.ndarray]:
     return values
 
 
-def outside(kind: str, seed: int) -> tuple[int, float]:
+def outside(kind: str, seed: int, *, split: bool = False) -> tuple[int, float]:
     """How many values of points lie outside the narrowed ranges, and how much narrower those are in all."""
     bounded = BoundedGraph(random_graph(kind, seed))
     rng = np.random.default_rng([seed, 5])
@@ -33,7 +33,10 @@ def outside(kind: str, seed: int) -> tuple[int, float]:
     region = Regions.of([Box(center - 0.5, center + 0.5)])
     before = Ranges.of(bounded, region)
     after = Ranges(bounded, region, list(before.known), before.empty)
-    after.tighten(Limits(), 60)
+    if split:
+        after.split(4, Limits(), 60)
+    else:
+        after.tighten(Limits(), 60)
     points = center + rng.integers(-4, 5, (500, *center.shape)) / 8
     wrong = 0
     for found, (low, high) in zip(values_at(bounded, points), after.known, strict=True):
@@ -52,9 +55,33 @@ def test_points_stay_inside(kind: str) -> None:
     assert kind != "dense" or max(gain for _, gain in results) > 0.01
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_points_stay_inside_ranges_of_small_trees(kind: str) -> None:
+    results = [outside(kind, seed, split=True) for seed in range(4)]
+    assert all(wrong == 0 for wrong, _ in results)
+    assert kind != "dense" or max(gain for _, gain in results) > 0.01
+
+
+def test_programs_that_narrow_nothing_are_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    def nothing(*args: object) -> float:
+        asked.append(1)
+        return -np.inf
+
+    monkeypatch.setattr(tightening.DualBounds, "bound", nothing)
+    counts = []
+    for most in (1, 1000):
+        monkeypatch.setattr(tightening, "FRUITLESS", most)
+        asked.clear()
+        assert all(outside("dense", seed)[0] == 0 for seed in range(6))
+        counts.append(len(asked))
+    assert 0 < counts[0] < counts[1]
+
+
 def test_a_bound_that_is_too_good_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    bound = tightening.dual_bound
-    monkeypatch.setattr(tightening, "dual_bound", lambda *args: bound(*args) + 0.5)
+    bound = tightening.DualBounds.bound
+    monkeypatch.setattr(tightening.DualBounds, "bound", lambda *args: bound(*args) + 0.5)
     assert any(outside("dense", seed)[0] for seed in range(6))
 
 

@@ -21,6 +21,7 @@ from netassay.models.operators import Operator
 from netassay.numerics.norms import Norm
 from netassay.verifiers.affine import AffineMap
 from netassay.verifiers.claim import Claim
+from netassay.verifiers.milp.cuts import Kinks
 from netassay.verifiers.milp.program import Flags, Program, ProgramBuilder
 from netassay.verifiers.propagation.interval import BoundedGraph, Range
 from netassay.verifiers.propagation.root import part_of_rows
@@ -56,11 +57,13 @@ class Encoded:
         program: Its variables begin with the numbers of the input, in their order.
         inputs: How many those are.
         outputs: (size,) the variable of each number of the value; ``ZERO`` where it was not asked for.
+        kinks: Its ReLUs of unknown sign.
     """
 
     program: Program
     inputs: int
     outputs: Positions
+    kinks: Kinks
 
 
 def left_slope(operator: Operator) -> float | None:
@@ -117,6 +120,8 @@ class _Encoder:
             if self._needed[position + 1].any():
                 self._need(position)
         self._variables = [np.full(len(n), ZERO) for n in self._needed]
+        self._defined: dict[int, int] = {}  # by which row, of variables that affine operators make
+        self._kinks = Kinks.none()
 
     def encoded(self) -> Encoded:
         """Variables and rows, operator by operator."""
@@ -127,7 +132,7 @@ class _Encoder:
         for position in range(self._value):
             if self._needed[position + 1].any():
                 self._node(position)
-        return Encoded(self.builder.build(), len(self._low[0]), self._variables[self._value])
+        return Encoded(self.builder.build(), len(self._low[0]), self._variables[self._value], self._kinks)
 
     def _require_finite(self) -> None:
         for low, high, needed in zip(self._low, self._high, self._needed, strict=True):
@@ -197,7 +202,8 @@ class _Encoder:
         rows = np.concatenate([np.arange(len(units)), row[kept]])
         columns = np.concatenate([own, source[kept]])
         values = np.concatenate([np.ones(len(units)), -value[kept]])
-        self.builder.sparse(rows, columns, values, constant, constant, slack)
+        made = self.builder.sparse(rows, columns, values, constant, constant, slack)
+        self._defined.update(zip(own.tolist(), made.tolist(), strict=True))
 
     def _kinked(self, position: int, slope: float) -> None:
         """``max(z, slope z)`` by its sign."""
@@ -219,6 +225,8 @@ class _Encoder:
         """The four inequalities of Tjeng et al., Eq. 7, for any slope on the left; a triangle where the binary is free."""
         builder, one, zero, far = self.builder, np.ones(len(z)), np.zeros(len(z)), np.full(len(z), np.inf)
         a = builder.binaries(len(z))
+        if slope == 0:
+            self._kinks = self._kinks.and_(Kinks(z, y, a, np.array([self._defined.get(v, -1) for v in z.tolist()], dtype=np.intp)))
         fall, rise = (-low, high) if slope == 0 else (up(up(1 - slope) * -low), up(up(1 - slope) * high))
         builder.constraints([(y, one), (z, -one)], zero, far)
         if slope != 0:

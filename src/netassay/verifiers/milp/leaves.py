@@ -12,40 +12,68 @@ from netassay.verifiers.milp.program import Program
 from netassay.verifiers.rounding import LARGEST, UNDERFLOW, UNIT, Array, gamma
 
 
-def dual_bound(program: Program, cost: Array, multipliers: Array) -> float:
-    """A number at or below ``cost x`` wherever rows and bounds hold, in real arithmetic; -inf where the numbers are too large.
-
-    Integrality is not used: the bound is one of the linear relaxation.
+class DualBounds:
+    """Bounds of one program's objectives, over its box and boxes within it.
 
     Args:
         program: Rows and bounds.
-        cost: (n,).
-        multipliers: (m,) any numbers: positive for a row's lower side, negative for its upper one.
-    References:
-        Neumaier and Shcherbina, 2004, https://doi.org/10.1007/s10107-003-0433-3
     """
-    with np.errstate(all="ignore"):
-        y = _permitted(program, multipliers)
-        side = np.where(y > 0, program.row_lower, np.where(y < 0, program.row_upper, 0.0))
-        constants = y * side
-        products = program.value * y[program.row]
-        reduced = cost - np.bincount(program.column, weights=products, minlength=program.columns)
-        size = np.abs(cost) + np.bincount(program.column, weights=np.abs(products), minlength=program.columns)
-        terms = reduced * np.where(reduced > 0, program.lower, program.upper)
-        magnitude = np.maximum(np.abs(program.lower), np.abs(program.upper))
-        error = 2 * gamma(program.rows + 4) * float(size @ magnitude) + float(np.abs(y) @ program.slack)
-        weight = float(np.abs(constants).sum() + np.abs(terms).sum())
-        total = float(constants.sum() + terms.sum())
-        loss = error + 2 * gamma(program.rows + program.columns + 8) * weight
-        if not (weight < LARGEST and loss < LARGEST and float(size.max(initial=0.0)) < LARGEST):
-            return -np.inf
-        return float(np.nextafter(total - loss * (1 + 1e-6) - 8 * UNIT * (abs(total) + loss) - UNDERFLOW, -np.inf))
+
+    def __init__(self, program: Program) -> None:
+        from scipy.sparse import csr_array
+
+        self._program = program
+        entries, shape = (program.value, (program.row, program.column)), (program.rows, program.columns)
+        with np.errstate(all="ignore"):
+            matrix = csr_array(entries, shape=shape)
+            self._magnitude = np.maximum(np.abs(program.lower), np.abs(program.upper))
+            self._sizes = abs(matrix) @ self._magnitude
+        self._largest = float(np.abs(program.value).max(initial=0.0))
+        self._transposed = matrix.T
+
+    def bound(self, cost: Array, multipliers: Array, lower: Array, upper: Array) -> float:
+        """A number at or below ``cost x`` wherever rows and bounds hold, in real arithmetic; -inf where the numbers are too large.
+
+        Integrality is not used: the bound is one of the linear relaxation.
+
+        Args:
+            cost: (n,).
+            multipliers: (m,) any numbers: positive for a row's lower side, negative for its upper one.
+            lower, upper: (n,) bounds within the program's.
+        References:
+            Neumaier and Shcherbina, 2004, https://doi.org/10.1007/s10107-003-0433-3
+        """
+        program = self._program
+        with np.errstate(all="ignore"):
+            y = _permitted(program, multipliers)
+            used = np.abs(y)
+            constants = y * np.where(y > 0, program.row_lower, np.where(y < 0, program.row_upper, 0.0))
+            reduced = cost - self._transposed @ y
+            terms = reduced * np.where(reduced > 0, lower, upper)
+            size = float(np.abs(cost) @ self._magnitude) + float(used @ self._sizes)
+            error = 2 * gamma(program.rows + program.columns + 8) * size + float(used @ program.slack)
+            weight = float(np.abs(constants).sum() + np.abs(terms).sum())
+            total = float(constants.sum() + terms.sum())
+            loss = error + 2 * gamma(program.rows + program.columns + 8) * weight
+            largest = float(used.max(initial=0.0)) * max(self._largest, 1.0)
+            if not (weight < LARGEST and loss < LARGEST and largest < LARGEST):
+                return -np.inf
+            return float(np.nextafter(total - loss * (1 + 1e-6) - 8 * UNIT * (abs(total) + loss) - UNDERFLOW, -np.inf))
+
+    def shows_empty(self, ray: Array, lower: Array, upper: Array) -> bool:
+        """Whether the multipliers show that nothing satisfies rows and bounds (Farkas): they bound 0 from below by more than 0."""
+        zero = np.zeros(self._program.columns)
+        return max(self.bound(zero, ray, lower, upper), self.bound(zero, -ray, lower, upper)) > 0
+
+
+def dual_bound(program: Program, cost: Array, multipliers: Array) -> float:
+    """The bound of one objective (n,) by one set of multipliers (m,), as ``DualBounds.bound`` has it."""
+    return DualBounds(program).bound(cost, multipliers, program.lower, program.upper)
 
 
 def proves_empty(program: Program, ray: Array) -> bool:
-    """Whether the multipliers show that nothing satisfies rows and bounds (Farkas): they bound 0 from below by more than 0."""
-    zero = np.zeros(program.columns)
-    return max(dual_bound(program, zero, ray), dual_bound(program, zero, -ray)) > 0
+    """Whether one ray shows that nothing satisfies rows and bounds, as ``DualBounds.shows_empty`` has it."""
+    return DualBounds(program).shows_empty(ray, program.lower, program.upper)
 
 
 def _permitted(program: Program, multipliers: Array) -> Array:

@@ -2,13 +2,14 @@
 
 A solver's verdict has the guarantee SOLVER; a tree of subproblems, each closed by a proved dual bound, has PROVED. The tree comes first:
 it takes the parts of a claim one by one and starts every linear program from the last, and on networks of tens to hundreds of undecided
-neurons that decides sooner than the solver's own search. The solver has a turn where the tree takes long.
+neurons that decides sooner than the solver's own search. A tree that takes longer than narrower ranges would gives way to a new one with
+these, of what is left of the claim. The solver has a turn where the last tree takes long.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,6 +30,12 @@ from netassay.verifiers.rounding import Array
 PATIENCE = 60.0
 """Seconds that shares are of where there is no limit."""
 
+LEAVES = (8, 32, 128)
+"""Of the trees that narrow ranges, time after time."""
+
+PACE = 4.0
+"""How much longer it takes to narrow ranges the next time: what a tree is given before that."""
+
 
 @dataclass(frozen=True, slots=True)
 class Milp:
@@ -39,7 +46,7 @@ class Milp:
         first: Share of the time for the proof before the solver is asked.
         solver: Share of what is left then for the solver's own search, before the proof goes on; 0 to do without. With
             ``proved=False`` the solver has all the time.
-        tighten: Share of the time for linear programs that narrow ranges; 0 for none.
+        tighten: Share of the time that is left for narrowing ranges, each time; 0 for none.
         attack: Points of an attack before that; 0 for none.
     """
 
@@ -67,38 +74,40 @@ class _Run:
         self._least = np.inf
         self._point: Array | None = None
         self._lower = -np.inf
+        self._parts = np.full(len(task.claim.parts), -np.inf)  # proved bounds
         self._subproblems = 1
+        self._given_up = 0  # subproblems of earlier trees
         self._believed = False
 
     def findings(self) -> Iterator[Finding]:
         """The stages, cheapest first."""
         ranges = Ranges.of(self._bounded, self._task.region)
-        open_ = self._bounds(ranges)
-        if open_:
+        if self._bounds(ranges):
             self._attack()
         try:
-            if open_ and not self._broken and self._options.tighten:
-                ranges.tighten(self._limits, self._share(self._options.tighten))
-                open_ = self._bounds(ranges)
-            if self._broken or not open_ or self._limits.over:
-                yield self._finding("time-out" if open_ and not self._broken else "")
-                return
-            encoded = encode_claim(self._claim, self._bounded, self._task.region, ranges.known, open_, self._limits.memory)
+            yield from self._proof(ranges) if self._options.proved else self._belief(ranges)
         except TooLargeError:
             yield self._finding("memory")
-            return
-        yield from self._proof(encoded, self._lower_without(ranges, open_)) if self._options.proved else self._solver(encoded, 1.0)
 
     def _bounds(self, ranges: Ranges) -> list[int]:
-        """The parts that ranges do not prove; raises the proved bound."""
-        lower = np.full(len(self._claim.parts), np.inf) if ranges.empty else best_of_parts(self._claim, ranges.known[-1][0].reshape(-1))
-        self._lower = max(self._lower, float(lower.min(initial=np.inf)))
-        return [p for p in range(len(lower)) if not self._claim.holds(float(lower[p]))]
+        """The parts that are not proved, after what ranges prove; raises the proved bound."""
+        lower = np.full(len(self._parts), np.inf) if ranges.empty else best_of_parts(self._claim, ranges.known[-1][0].reshape(-1))
+        self._parts = np.maximum(self._parts, lower)
+        self._lower = max(self._lower, float(self._parts.min(initial=np.inf)))
+        return [p for p in range(len(lower)) if not self._claim.holds(float(self._parts[p]))]
 
-    def _lower_without(self, ranges: Ranges, parts: list[int]) -> float:
-        """The proved bound of the parts that are not among these."""
-        lower = best_of_parts(self._claim, ranges.known[-1][0].reshape(-1))
-        return float(np.delete(lower, parts).min(initial=np.inf))
+    def _narrowed(self, ranges: Ranges, stage: int) -> list[int]:
+        """The parts that narrower ranges leave open."""
+        open_ = self._bounds(ranges)
+        if open_ and self._options.tighten and not self._broken:
+            ranges.split(LEAVES[stage], self._limits, self._share(self._options.tighten))
+            if not stage:
+                ranges.tighten(self._limits, self._share(self._options.tighten))
+            open_ = self._bounds(ranges)
+        return open_
+
+    def _encoded(self, ranges: Ranges, parts: list[int]) -> ClaimProgram:
+        return encode_claim(self._claim, self._bounded, self._task.region, ranges.known, parts, self._limits.memory)
 
     def _attack(self) -> None:
         if self._options.attack:
@@ -106,29 +115,63 @@ class _Run:
             found = probe(self._claim, self._evaluator, self._task.region, rng, points=self._options.attack, steps=30)
             self._see(found.point[None])
 
-    def _proof(self, encoded: ClaimProgram, others: float) -> Iterator[Finding]:
-        """The tree; the solver in between, where the tree takes long."""
-        tree = ProofTree(self._claim, encoded, self._limits)
-        tree.start()
+    def _belief(self, ranges: Ranges) -> Iterator[Finding]:
+        """The solver alone."""
+        open_ = self._narrowed(ranges, 0)
+        if self._broken or not open_ or self._limits.over:
+            yield self._finding("time-out" if open_ and not self._broken else "")
+        else:
+            yield from self._solver(self._encoded(ranges, open_), 1.0)
+
+    def _proof(self, ranges: Ranges) -> Iterator[Finding]:
+        """Trees, the last one without end; the solver in between, where that takes long."""
+        stages = range(len(LEAVES) if self._options.tighten and self._options.first else 1)
+        for stage in stages:
+            begun = time.thread_time()
+            open_ = self._narrowed(ranges, stage)
+            if self._broken or not open_ or self._limits.over:
+                yield self._finding("time-out" if open_ and not self._broken else "")
+                return
+            encoded, others = self._encoded(ranges, open_), float(np.delete(self._parts, open_).min(initial=np.inf))
+            narrowed = time.thread_time() - begun
+            tree = ProofTree(self._claim, encoded, self._limits)
+            tree.start()
+            if stage == stages[-1]:
+                yield from self._last(tree, encoded, others)
+                return
+            yield from self._grow(tree, others, PACE * narrowed, time.thread_time)
+            if tree.finished or self._broken or self._limits.over or tree.bytes > self._limits.memory:
+                yield from self._end(tree)
+                return
+            proved = np.setdiff1d(open_, tree.open)
+            self._parts[proved] = np.maximum(self._parts[proved], tree.settled)
+            self._given_up += tree.subproblems
+
+    def _last(self, tree: ProofTree, encoded: ClaimProgram, others: float) -> Iterator[Finding]:
+        """A tree, to the end."""
         yield from self._grow(tree, others, self._share(self._options.first) if self._options.solver else np.inf)
         if not tree.finished and not self._broken and not self._limits.over and self._options.solver:
             yield from self._solver(encoded, self._options.solver)
             if not self._broken:
                 yield from self._grow(tree, others, np.inf)
+        yield from self._end(tree)
+
+    def _end(self, tree: ProofTree) -> Iterator[Finding]:
         if not self._broken:
             yield self._finding(self._reason(tree), proved=tree.finished and not tree.stuck)
 
-    def _grow(self, tree: ProofTree, others: float, seconds: float) -> Iterator[Finding]:
-        """Splits until nothing is left, a point breaks the claim, or time or memory is up; a finding a second."""
-        begun = told = time.monotonic()
+    def _grow(self, tree: ProofTree, others: float, seconds: float, clock: Callable[[], float] = time.monotonic) -> Iterator[Finding]:
+        """Splits until nothing is left, a point breaks the claim, or time (by the clock) or memory is up; a finding a second."""
+        begun, told = clock(), time.monotonic()
         while True:
             self._see(tree.points())
-            self._lower, self._subproblems = max(self._lower, min(tree.lower, others)), tree.subproblems
+            self._lower = max(self._lower, min(tree.lower, others))
+            self._subproblems = self._given_up + tree.subproblems
             now = time.monotonic()
             if self._broken or now - told > 1:
                 told = now
                 yield self._finding("")
-            if self._broken or tree.finished or self._limits.over or now - begun > seconds or tree.bytes > self._limits.memory:
+            if self._broken or tree.finished or self._limits.over or clock() - begun > seconds or tree.bytes > self._limits.memory:
                 return
             tree.step()
 

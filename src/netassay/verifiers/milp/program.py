@@ -55,6 +55,55 @@ class Program:
         """The same rows between other bounds of the variables."""
         return replace(self, lower=lower, upper=upper)
 
+    def joined(self, rows: Rows) -> Program:
+        """With more rows, after those that there are."""
+        return replace(
+            self,
+            row_lower=np.concatenate([self.row_lower, np.full(len(rows), -np.inf)]),
+            row_upper=np.concatenate([self.row_upper, rows.upper]),
+            slack=np.concatenate([self.slack, rows.slack]),
+            row=np.concatenate([self.row, rows.row + self.rows]),
+            column=np.concatenate([self.column, rows.column]),
+            value=np.concatenate([self.value, rows.value]),
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rows:
+    """Rows ``A x <= upper + slack`` that every point of some program satisfies.
+
+    Args:
+        upper, slack: (m,) finite.
+        row, column, value: (k,) the entries of A, row by row, each place once.
+    """
+
+    upper: Array
+    slack: Array
+    row: Positions
+    column: Positions
+    value: Array
+
+    def __len__(self) -> int:
+        return len(self.upper)
+
+    @classmethod
+    def none(cls) -> Rows:
+        """No rows."""
+        return cls(np.zeros(0), np.zeros(0), np.zeros(0, dtype=np.intp), np.zeros(0, dtype=np.intp), np.zeros(0))
+
+    def and_(self, other: Rows) -> Rows:
+        """These, then others."""
+        mine, theirs = (self.upper, self.slack), (other.upper, other.slack)
+        upper, slack = (np.concatenate(pair) for pair in zip(mine, theirs, strict=True))
+        row = np.concatenate([self.row, other.row + len(self)])
+        return Rows(upper, slack, row, np.concatenate([self.column, other.column]), np.concatenate([self.value, other.value]))
+
+    def take(self, kept: Flags) -> Rows:
+        """Those that are flagged (m,)."""
+        entries = kept[self.row]
+        row = (np.cumsum(kept) - 1)[self.row[entries]]
+        return Rows(self.upper[kept], self.slack[kept], row, self.column[entries], self.value[entries])
+
 
 class ProgramBuilder:
     """Collects variables and rows."""
@@ -82,14 +131,19 @@ class ProgramBuilder:
         entries = (np.concatenate([rows] * len(terms)), np.concatenate([c for c, _ in terms]), np.concatenate([v for _, v in terms]))
         self.sparse(*entries, lower, upper, np.zeros(len(lower)))
 
-    def sparse(self, row: Positions, column: Positions, value: Array, lower: Array, upper: Array, slack: Array) -> None:
-        """Adds rows by their entries; ``row`` counts from 0. Entries at the same place are added, their rounding is the slack's matter."""
+    def sparse(self, row: Positions, column: Positions, value: Array, lower: Array, upper: Array, slack: Array) -> Positions:
+        """Adds rows by their entries; ``row`` counts from 0. Entries at the same place are added, their rounding is the slack's matter.
+
+        Returns:
+            The rows' numbers.
+        """
         place, where = np.unique(row * max(self._width, 1) + column, return_inverse=True)
         total = np.asarray(np.bincount(where, weights=value, minlength=len(place)), dtype=np.float64)
         row, column = (np.asarray(part, dtype=np.intp) for part in np.divmod(place, max(self._width, 1)))
         self._entries.append((row + self._height, column, total))
         self._sides.append((lower, upper, slack))
         self._height += len(lower)
+        return np.arange(self._height - len(lower), self._height)
 
     def build(self) -> Program:
         """The program so far."""

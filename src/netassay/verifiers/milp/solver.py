@@ -16,12 +16,15 @@ import highspy
 import numpy as np
 
 from netassay.errors import CapabilityError
-from netassay.verifiers.milp.program import Program
+from netassay.verifiers.milp.program import Flags, Program, Rows
 from netassay.verifiers.region import Positions
 from netassay.verifiers.rounding import Array
 
 LARGEST_COEFFICIENT = 1e15
 """HiGHS refuses larger ones."""
+
+SLOW = 1 << 20
+"""Programs with so many entries are asked between iterations whether to stop; solves of smaller ones are short."""
 
 
 class Outcome(Enum):
@@ -41,12 +44,16 @@ class Solved:
         point: (n,) an optimal point, or whatever was reached.
         multipliers: (m,) of the rows; after INFEASIBLE those that show it (a Farkas ray, of either sign).
         basis: To start the next solve from.
+        value: The objective, as the solver has it.
+        iterations: Of the simplex method.
     """
 
     outcome: Outcome
     point: Array
     multipliers: Array | None
     basis: Any
+    value: float
+    iterations: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,23 +80,24 @@ _OUTCOMES = {
 
 
 class Relaxation:
-    """The linear relaxation of a program, solved again and again with other bounds and objectives, each time from a basis.
+    """The linear relaxation of a program, solved again and again with other bounds, objectives and cuts, each time from a basis.
 
     Args:
         program: Rows and first bounds.
-        stop: Asked between iterations; True ends a solve.
+        stop: Asked between iterations of solves that may take long; True ends one.
     """
 
     def __init__(self, program: Program, stop: Callable[[], bool] = lambda: False) -> None:
         self._highs = _loaded(program, integral=False)
         self._highs.setOptionValue("presolve", "off")
-        self._columns = np.arange(program.columns, dtype=np.int32)
+        self._columns, self._rows = np.arange(program.columns, dtype=np.int32), program.rows
 
         def check(event: Any) -> None:
             if stop():
                 event.interrupt()
 
-        self._highs.cbSimplexInterrupt += check
+        if len(program.value) >= SLOW:
+            self._highs.cbSimplexInterrupt += check
 
     def minimise(self, column: int, sign: float = 1.0) -> None:
         """Takes one variable (or minus it) as the objective."""
@@ -101,9 +109,33 @@ class Relaxation:
         """Sets the bounds (n,) of all variables."""
         self._highs.changeColsBounds(len(self._columns), self._columns, lower, upper)
 
-    def solve(self, basis: Any = None, seconds: float = np.inf) -> Solved:
-        """Solves by the dual simplex method, from a basis of an earlier solve if one is given."""
+    def add(self, cuts: Rows) -> None:
+        """Adds rows, after those that there are."""
+        starts = np.searchsorted(cuts.row, np.arange(len(cuts))).astype(np.int32)
+        below, columns = np.full(len(cuts), -np.inf), cuts.column.astype(np.int32)
+        self._highs.addRows(len(cuts), below, cuts.upper, len(columns), starts, columns, cuts.value)
+
+    def drop_cuts(self) -> None:
+        """Takes all added rows out again."""
+        added = np.arange(self._rows, self._highs.getNumRow(), dtype=np.int32)
+        if len(added):
+            self._highs.deleteRows(len(added), added)
+
+    def binding(self) -> Flags:
+        """(added rows,) which of them hold with equality at the last solve's basis."""
+        status = self._highs.getBasis().row_status[self._rows :]
+        return np.array([s != highspy.HighsBasisStatus.kBasic for s in status], dtype=np.bool_)
+
+    def solve(self, basis: Any = None, seconds: float = np.inf, cutoff: float = np.inf) -> Solved:
+        """Solves by the dual simplex method, from a basis of an earlier solve with as many rows if one is given.
+
+        Args:
+            basis: Of the earlier solve.
+            seconds: Time limit.
+            cutoff: A bound above it is good enough: the outcome is STOPPED then, with the multipliers that show it.
+        """
         highs = self._highs
+        highs.setOptionValue("objective_bound", cutoff)
         if basis is not None:
             highs.setBasis(basis)
         highs.setOptionValue("time_limit", highs.getRunTime() + min(seconds, 1e9))
@@ -117,7 +149,9 @@ class Relaxation:
             multipliers = np.array(ray, dtype=np.float64) if found else None
         elif solution.dual_valid:
             multipliers = np.array(solution.row_dual, dtype=np.float64)
-        return Solved(outcome, point, multipliers, highs.getBasis())
+        info = highs.getInfo()
+        iterations = int(info.simplex_iteration_count)
+        return Solved(outcome, point, multipliers, highs.getBasis(), float(info.objective_function_value), iterations)
 
 
 def solve(program: Program, column: int, *, seconds: float, cutoff: float, stop: Callable[[], bool]) -> Answer:

@@ -1,7 +1,8 @@
 """Tighter ranges of undecided neurons by linear programs (MIPVerify's progressive presolve; Tjeng et al., 2019, section 4.2).
 
-Intervals first, then backward linear bounds, then for those whose sign is still not known a linear program each way, layer by layer,
-every layer with the ranges of those before it. A range is narrowed only by what the program's multipliers prove (``leaves``).
+Intervals first, then backward linear bounds, then for those whose sign is still not known small trees of subproblems
+(``range_splitting``) and a linear program each way, layer by layer, every layer with the ranges of those before it. A range is narrowed
+only by what is proved: of linear programs that is what their multipliers show (``leaves``).
 """
 
 from __future__ import annotations
@@ -15,12 +16,18 @@ import numpy as np
 
 from netassay.verifiers.base import Limits
 from netassay.verifiers.milp.encoding import encode
-from netassay.verifiers.milp.leaves import dual_bound
+from netassay.verifiers.milp.leaves import DualBounds
 from netassay.verifiers.milp.program import Flags
 from netassay.verifiers.milp.solver import Relaxation
 from netassay.verifiers.propagation.interval import BoundedGraph, Range
 from netassay.verifiers.propagation.linear import LinearBounds
 from netassay.verifiers.region import Positions, Regions
+
+FRUITLESS = 8
+"""After so many linear programs in a row that narrow nothing the others of that layer are left out."""
+
+WORTH = 1e-3
+"""Less than that share of a range is nothing."""
 
 
 @dataclass(slots=True, eq=False)
@@ -56,6 +63,14 @@ class Ranges:
         low, high = (side.reshape(-1) for side in self.known[value])
         return np.asarray((low < 0) & (high > 0))
 
+    def split(self, leaves: int, limits: Limits, seconds: float) -> None:
+        """Narrows undecided ranges by trees of so many leaves, while there is time."""
+        from netassay.verifiers.branch_and_bound.range_splitting import RangeSplitting, split_ranges
+
+        if not self.empty:
+            found = split_ranges(self.bounded, self.region, self._relaxed(), RangeSplitting(leaves), limits, seconds)
+            self._take(found)
+
     def tighten(self, limits: Limits, seconds: float) -> None:
         """Narrows undecided ranges by linear programs, while there is time."""
         deadline = time.monotonic() + seconds
@@ -84,11 +99,13 @@ class Ranges:
         needed = np.zeros(prod(self.bounded.graph.shapes[value]), dtype=np.bool_)
         needed[units] = True
         encoded = encode(self.bounded, self.region, self.known, value, needed, limits.memory)
-        relaxation, basis = Relaxation(encoded.program, limits.interrupted), None
+        program = encoded.program
+        relaxation, bounds, basis = Relaxation(program, limits.interrupted), DualBounds(program), None
         low, high = (np.array(side).reshape(-1) for side in self.known[value])
+        fruitless = 0
         for unit in units:
             for sign in (1.0, -1.0):
-                if limits.over or time.monotonic() > deadline or not low[unit] < 0 < high[unit]:
+                if limits.over or time.monotonic() > deadline or not low[unit] < 0 < high[unit] or fruitless >= FRUITLESS:
                     continue
                 column = int(encoded.outputs[unit])
                 relaxation.minimise(column, sign)
@@ -96,7 +113,9 @@ class Ranges:
                 basis = solved.basis
                 if solved.multipliers is None:
                     continue
-                found = dual_bound(encoded.program, sign * encoded.program.cost(column), solved.multipliers)
+                found = bounds.bound(sign * program.cost(column), solved.multipliers, program.lower, program.upper)
+                gain = found - (low[unit] if sign > 0 else -high[unit])
+                fruitless = 0 if gain > WORTH * (high[unit] - low[unit]) else fruitless + 1
                 if sign > 0:
                     low[unit] = max(low[unit], found)
                 else:
@@ -109,7 +128,17 @@ class Ranges:
         if (found[0] > found[1]).any():
             self.empty = True
             return
-        known: list[Range | None] = [r if v in self.bounded.relaxed else None for v, r in enumerate(self.known)]
+        known = self._relaxed()
         known[value] = found
+        self._take(known)
+
+    def _relaxed(self) -> list[Range | None]:
+        """The ranges of values that nonlinear operators read."""
+        return [r if v in self.bounded.relaxed else None for v, r in enumerate(self.known)]
+
+    def _take(self, known: list[Range | None]) -> None:
+        """Takes in ranges, and what follows from them: other relaxations may say less of some numbers than was known."""
         again = Ranges.of(self.bounded, self.region, known)
-        self.known, self.empty = again.known, again.empty
+        pairs = list(zip(self.known, again.known, strict=True))
+        self.known = [(np.maximum(a[0], b[0]), np.minimum(a[1], b[1])) for a, b in pairs]
+        self.empty = again.empty or any(bool((low > high).any()) for low, high in self.known)

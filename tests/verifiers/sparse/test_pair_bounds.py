@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
+from scipy.sparse import csr_array
 
 from netassay.errors import CapabilityError
 from netassay.models import nonlinear as nl
@@ -12,7 +15,7 @@ from netassay.models.builder import GraphBuilder
 from netassay.verifiers.claim import claim_of
 from netassay.verifiers.propagation.interval import BoundedGraph
 from netassay.verifiers.sparse import pair_bounds
-from netassay.verifiers.sparse.maxima import Maximum, links
+from netassay.verifiers.sparse.maxima import Link, Maximum, links
 from netassay.verifiers.sparse.pair_bounds import Chain, Home, bent
 from netassay.verifiers.sparse.pair_frames import Frame, Tables
 from netassay.verifiers.sparse.single_spans import single
@@ -66,6 +69,25 @@ def test_bounds_are_below_the_interplay_of_every_point(most_outputs: int, monkey
 def test_float32_products_are_covered() -> None:
     """Weights of 2^30 that the last layer divides by again: what float32 loses is as large as the interplay."""
     assert max(excesses(seed, 2.0**30)[0] for seed in range(3)) <= 0
+
+
+@pytest.mark.parametrize(
+    ("weights", "change"),
+    [([3 * 2.0**-150], [2.0**120]), ([2.0**120], [3 * 2.0**-150]), ([2.0**100] * 3, [2.0**27, 2.0**27, -(2.0**27)])],
+    ids=["weights underflow", "changes underflow", "sums overflow"],
+)
+def test_products_beyond_float32_are_covered(weights: list[float], change: list[float]) -> None:
+    units, none = np.arange(len(weights)), np.zeros((1, len(weights)))
+    frame = Frame(units, units, units, units[None], none, none)
+    home = Home(SimpleNamespace(boxes=0, to_rows={0: Link.of(csr_array([weights]), 0.0)}), [frame])  # type: ignore[arg-type]
+    ranges = [(none[:, None].astype(np.float32), none[:, None].astype(np.float32))]
+    step = pair_bounds._Pass(home, ranges, ranges)
+    with np.errstate(all="ignore"):
+        middle, radius = step._product(0, 1, np.array([change]), none, np.ones(len(weights), dtype=np.bool_))
+        least, most = middle.astype(np.float64) - radius, middle.astype(np.float64) + radius
+    exact = float(np.array(weights) @ np.array(change))
+    assert not least.item() > exact
+    assert not most.item() < exact
 
 
 @pytest.mark.parametrize("bug", ["corner", "slope", "rounding"])

@@ -34,6 +34,12 @@ HALF = 2.0**-24
 TINY = 1e-25
 """More than all products together lose that underflow in float32."""
 
+LOST = 2.0**-125
+"""More than a number loses that underflows in float32, also where such numbers are flushed to 0."""
+
+MOST_SIZE = 1e38
+"""No partial sum of float32 overflows where all sizes together are less."""
+
 MOST_ENTRIES = 40_000_000
 """Entries of all the matrices of one network."""
 
@@ -170,7 +176,7 @@ class _Pass:
         """A matrix's image of a box.
 
         The rounding of both sums of n terms in float32 is at most ``2 n u`` times the sum of the matrix' sizes times the largest input; two
-        terms more are for the rounding of the matrix and of the inputs.
+        terms more are for the rounding of the matrix and of the inputs. Where sums may overflow, nothing is known.
         """
         weights, sizes, mass = self._home.part(before, after)
         if 2 * moves.sum() < len(moves):
@@ -178,7 +184,9 @@ class _Pass:
             middle, radius = middle[:, moves], radius[:, moves]
         largest = (np.abs(middle) + radius).max(axis=1, keepdims=True, initial=0.0)
         terms, off = len(sizes) + 16, 2 * len(sizes) * self._home.error(before, after)
-        loose = np.where(largest > 0, largest * (2 * terms * HALF * mass + off) * (1 + 1e-6) + TINY, 0.0).astype(np.float32)
+        tiny = LOST * (2 * mass + 2 * terms * largest) + TINY
+        loose = np.where(largest > 0, largest * (2 * terms * HALF * mass + off) * (1 + 1e-6) + tiny, 0.0)
+        loose = np.where(largest * mass < MOST_SIZE, loose, np.inf).astype(np.float32)
         spread = radius.astype(np.float32) @ sizes
         spread += loose
         spread *= np.float32(1 + 1e-6)
@@ -303,7 +311,7 @@ def _largest(z: Ends, a: Ends, b: Ends, e: Ends) -> Ends:
         first = np.maximum(first[0], zk[0] + ak[0]), np.maximum(first[1], zk[1] + ak[1])
         second = np.maximum(second[0], zk[0] + bk[0]), np.maximum(second[1], zk[1] + bk[1])
     ends = _Ends(*(side.max(axis=1) for side in _ends(z, a, b, e).sides))
-    loose = 256 * UNIT * _size(z, a, b, e).sum(axis=1) + 8 * (z[1] - z[0]).sum(axis=1) + UNDERFLOW
+    loose = (256 + 16 * z[0].shape[1]) * UNIT * _size(z, a, b, e).sum(axis=1) + 8 * (z[1] - z[0]).sum(axis=1) + UNDERFLOW
     return np.maximum(found[0], ends.low) - loose, np.minimum(found[1], ends.high) + loose
 
 

@@ -23,7 +23,7 @@ from netassay.verifiers.sparse.single_spans import Floats, Single, single
 from netassay.verifiers.sparse.window_forms import WindowForms
 
 CELLS = 16
-"""Into how many cells every feature's range is cut."""
+"""Into how many cells every feature's range is cut; a power of 2."""
 
 MOST_CELLS = 128
 """Into how many at most, where it alone may cost more than half of a margin."""

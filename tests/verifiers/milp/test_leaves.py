@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from netassay.verifiers.milp import leaves
-from netassay.verifiers.milp.leaves import dual_bound, proves_empty
+from netassay.verifiers.milp.leaves import DualBounds
 from netassay.verifiers.milp.program import Program, ProgramBuilder
 from netassay.verifiers.milp.solver import Outcome, Relaxation
 
@@ -47,6 +47,14 @@ def exact_dual(given: Program, cost: np.ndarray, multipliers: np.ndarray) -> Fra
     for r, low, high in zip(reduced, given.lower, given.upper, strict=True):
         total += min(r * Fraction(float(low)), r * Fraction(float(high)))
     return total
+
+
+def dual_bound(given: Program, cost: np.ndarray, multipliers: np.ndarray) -> float:
+    return DualBounds(given).bound(cost, multipliers, given.lower, given.upper)
+
+
+def proves_empty(given: Program, ray: np.ndarray) -> bool:
+    return DualBounds(given).shows_empty(ray, given.lower, given.upper)
 
 
 def excess(seed: int) -> float:

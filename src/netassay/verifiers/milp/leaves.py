@@ -66,16 +66,6 @@ class DualBounds:
         return max(self.bound(zero, ray, lower, upper), self.bound(zero, -ray, lower, upper)) > 0
 
 
-def dual_bound(program: Program, cost: Array, multipliers: Array) -> float:
-    """The bound of one objective (n,) by one set of multipliers (m,), as ``DualBounds.bound`` has it."""
-    return DualBounds(program).bound(cost, multipliers, program.lower, program.upper)
-
-
-def proves_empty(program: Program, ray: Array) -> bool:
-    """Whether one ray shows that nothing satisfies rows and bounds, as ``DualBounds.shows_empty`` has it."""
-    return DualBounds(program).shows_empty(ray, program.lower, program.upper)
-
-
 def _permitted(program: Program, multipliers: Array) -> Array:
     """The multipliers, 0 where they are no number or belong to a side that the row does not have."""
     has_side = np.where(multipliers > 0, np.isfinite(program.row_lower), np.isfinite(program.row_upper))

@@ -21,6 +21,7 @@ from netassay.verifiers.propagation.interval import BoundedGraph, Range
 from netassay.verifiers.region import Positions
 from netassay.verifiers.rounding import LARGEST, SMALLEST, UNIT, Array, gamma
 from netassay.verifiers.sparse.reach import matrix
+from netassay.verifiers.sparse.window_arithmetic import entries
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -114,12 +115,8 @@ def _windows(pool: MaxPool, before: Shape, after: Shape) -> Positions:
     """(o, k) the numbers of each window."""
     if len(before) != 3 or any((*pool.begins, *pool.ends)):
         raise CapabilityError("pairs are followed through pooling over images, without padding")
-    rows, columns = (
-        np.arange(after[axis + 1])[:, None] * pool.strides[axis] + np.arange(pool.kernel[axis]) * pool.dilations[axis] for axis in (0, 1)
-    )
-    places = rows[:, None, :, None] * before[2] + columns[None, :, None, :]
-    places = places.reshape(after[1] * after[2], -1)
-    return np.asarray((np.arange(before[0])[:, None, None] * (before[1] * before[2]) + places).reshape(prod(after), -1))
+    numbers = entries(np.arange(prod(before)).reshape(before), pool, (after[1], after[2]))
+    return np.asarray(numbers.reshape(len(numbers), -1).T)
 
 
 def _maximum(value: int, end: int, units: Positions, at: Range) -> Maximum:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from netassay.models.nonlinear import MaxPool, Relu
 from netassay.verifiers.region import Positions
 from netassay.verifiers.rounding import UNDERFLOW, UNIT, Array, down, gamma, up
 from netassay.verifiers.sparse.carry import carry
 from netassay.verifiers.sparse.windows import Window
+
+Number = TypeVar("Number", bound=np.generic)
 
 
 @dataclass(slots=True, eq=False)
@@ -40,17 +44,17 @@ def gaps(sides: tuple[Array, Array], operator: MaxPool, shape: tuple[int, int]) 
         operator: The maximum.
         shape: (h, w) of its results.
     """
-    entries = [_entries(side, operator, shape) for side in sides]
-    low, high = entries[0][0], entries[1][0]
+    numbers = [entries(side, operator, shape) for side in sides]
+    low, high = numbers[0][0], numbers[1][0]
     found = []
-    for least, most in zip(*(side[1:] for side in entries), strict=True):
+    for least, most in zip(*(side[1:] for side in numbers), strict=True):
         before = down(least - high), up(most - low)
         found.append(Gap(middled(*before), middled(np.maximum(before[0], 0.0), np.maximum(before[1], 0.0))))
         low, high = np.maximum(low, least), np.maximum(high, most)
     return found
 
 
-def _entries(values: Array, operator: MaxPool, shape: tuple[int, int]) -> Array:
+def entries(values: NDArray[Number], operator: MaxPool, shape: tuple[int, int]) -> NDArray[Number]:
     """(k, c, h, w) of a map (c, h', w') what the results are the largest of."""
     stride, dilation = operator.strides, operator.dilations
     found = []

@@ -11,16 +11,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from itertools import pairwise
+from math import prod
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from netassay.errors import CapabilityError
 from netassay.verifiers.region import Positions
-from netassay.verifiers.rounding import LARGEST, UNDERFLOW, UNIT, Array, up
+from netassay.verifiers.rounding import LARGEST, Array, up
 from netassay.verifiers.sparse.maxima import Link, links, maxima
-from netassay.verifiers.sparse.pair_frames import Ends, Frame, Ranges
+from netassay.verifiers.sparse.pair_frames import Ends, Frame, Sides
+from netassay.verifiers.sparse.pair_kernel import second_differences
 from netassay.verifiers.sparse.reach import Bools
 from netassay.verifiers.sparse.single_spans import Floats, Single
 from netassay.verifiers.sparse.window_forms import WindowForms
@@ -41,7 +42,10 @@ MOST_SIZE = 1e38
 """No partial sum of float32 overflows where all sizes together are less."""
 
 MOST_ENTRIES = 40_000_000
-"""Entries of all the matrices of one network."""
+"""Entries of all the matrices of one network, where they are not 0."""
+
+MOST_DENSE = 1 << 25
+"""Entries of a matrix that is kept in full, in float32; larger ones are kept sparse."""
 
 
 class Chain:
@@ -52,9 +56,9 @@ class Chain:
     Attributes:
         operators: In order.
         boxes: So many of the first pass interplay on as boxes.
-        steps: Of those, each with the map from its outputs to the numbers that the next one reads.
-        to_gaps: For ``k < l`` behind them, from the outputs of k to the gaps (m * o) of l.
-        to_rows: From the outputs of k to the claim's rows.
+        matrices: (inputs, outputs) from the outputs of one operator to what counts of another: for ``k < boxes`` and the next one the
+            numbers that it reads, for ``boxes <= k < l`` the gaps (o * m) of l, for l behind the last operator the claim's rows.
+        errors: What any entry of a matrix is off by at most.
     Raises:
         CapabilityError: If the network is no such chain, or too large.
     """
@@ -69,21 +73,56 @@ class Chain:
         if self.boxes < 0:
             raise CapabilityError("pairs are followed through networks whose last layers have few outputs")
         spans = [links(bounded, before.end, after.value) for before, after in pairwise(self.operators)]
-        self.steps = spans[: self.boxes]
-        self.to_gaps: dict[tuple[int, int], Link] = {}
-        self.to_rows: dict[int, Link] = {}
+        found = {(k, k + 1): span for k, span in enumerate(spans[: self.boxes])}
         rows = Link.of(csr_array(forms.rows), float(forms.row_errors.max(initial=0.0)))
         for k in range(self.boxes, len(self.operators)):
             through: Link | None = None
             for after in range(k + 1, len(self.operators)):
                 operator, step = self.operators[after], spans[after - 1]
                 units = step if through is None else through.then(step)
-                chosen = units.picked(np.tile(operator.choice, len(operator.others)))
-                self.to_gaps[k, after] = units.picked(operator.others.reshape(-1)).less(chosen)
+                chosen = units.picked(np.repeat(operator.choice, len(operator.others)))
+                found[k, after] = units.picked(operator.others.T.reshape(-1)).less(chosen)
                 through = units.picked(operator.choice)
-                if sum(link.weights.nnz for link in self.to_gaps.values()) > MOST_ENTRIES:
+                if sum(link.weights.nnz for link in found.values()) > MOST_ENTRIES:
                     raise CapabilityError("the network is too large to follow pairs through it")
-            self.to_rows[k] = rows if through is None else through.then(rows)
+            found[k, len(self.operators)] = rows if through is None else through.then(rows)
+        self.matrices = {key: _kept(link.weights) for key, link in found.items()}
+        self.errors = {key: link.error for key, link in found.items()}
+
+
+def _kept(weights: csr_array) -> Floats | csr_array:
+    """Weights (outputs, inputs) as (inputs, outputs), in the form that rows and columns are cut out of."""
+    return weights.T.astype(np.float32).toarray(order="C") if prod(weights.shape) <= MOST_DENSE else csr_array(weights.T)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Touched:
+    """What the interplay of P pairs may touch.
+
+    Args:
+        outputs: By operator, (P, o): all others have no interplay.
+        gaps: By operator, (P, g): all others are never above 0.
+    """
+
+    outputs: list[Bools]
+    gaps: list[Bools]
+
+    @classmethod
+    def everything(cls, frames: list[Frame], pairs: int) -> Touched:
+        """All that there is."""
+        return cls([np.ones((pairs, len(f.outputs)), np.bool_) for f in frames], [np.ones((pairs, len(f.gaps)), np.bool_) for f in frames])
+
+    @classmethod
+    def joined(cls, parts: list[Touched]) -> Touched:
+        """Of pairs one behind the other."""
+        outputs, gaps = (
+            [np.concatenate(masks) for masks in zip(*(getattr(p, name) for p in parts), strict=True)] for name in ("outputs", "gaps")
+        )
+        return cls(outputs, gaps)
+
+    def of(self, pairs: Positions | Bools | slice) -> Touched:
+        """Of some of the pairs."""
+        return Touched([t[pairs] for t in self.outputs], [t[pairs] for t in self.gaps])
 
 
 @dataclass(slots=True, eq=False)
@@ -93,84 +132,144 @@ class Home:
     Args:
         chain: The network.
         frames: By operator.
+        keeps: Whether it keeps matrices, for it is small.
+        whole: What it is a part of, if that keeps them.
     """
 
     chain: Chain
     frames: list[Frame]
-    _parts: dict[tuple[int, int], tuple[Floats, Floats, Array]] = field(default_factory=dict)
+    keeps: bool = False
+    whole: Home | None = None
+    _parts: dict[tuple[int, int], tuple[Floats, Floats]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, chain: Chain, features: list[Single]) -> Home:
         """What these features reach."""
-        return cls(chain, [Frame.of(o, np.unique(np.concatenate([f.units[k] for f in features]))) for k, o in enumerate(chain.operators)])
+        return cls(chain, [Frame.of(o, np.unique(np.concatenate([f.gaps[k] for f in features]))) for k, o in enumerate(chain.operators)])
 
-    def part(self, before: int, after: int) -> tuple[Floats, Floats, Array]:
+    def within(self, touched: Touched) -> Home:
+        """Of what any of some pairs touches."""
+        frames = [
+            f.only(np.asarray(o.any(axis=0)), np.asarray(g.any(axis=0)))
+            for f, o, g in zip(self.frames, touched.outputs, touched.gaps, strict=True)
+        ]
+        return Home(self.chain, frames, True, self if self.keeps else None)
+
+    def narrowed(self, part: Home, touched: Touched) -> Touched:
+        """In a part of this frame, what is touched in it."""
+        outputs, gaps = [], []
+        for frame, smaller, o, g in zip(self.frames, part.frames, touched.outputs, touched.gaps, strict=True):
+            outputs.append(o[:, np.searchsorted(frame.outputs, smaller.outputs)])
+            gaps.append(g[:, np.searchsorted(frame.gaps, smaller.gaps)])
+        return Touched(outputs, gaps)
+
+    def spread(self, part: Home, touched: Touched) -> Touched:
+        """In this frame, what is touched in a part of it."""
+        outputs, gaps = [], []
+        for frame, smaller, o, g in zip(self.frames, part.frames, touched.outputs, touched.gaps, strict=True):
+            outputs.append(np.zeros((len(o), len(frame.outputs)), dtype=np.bool_))
+            outputs[-1][:, np.searchsorted(frame.outputs, smaller.outputs)] = o
+            gaps.append(np.zeros((len(g), len(frame.gaps)), dtype=np.bool_))
+            gaps[-1][:, np.searchsorted(frame.gaps, smaller.gaps)] = g
+        return Touched(outputs, gaps)
+
+    def part(self, before: int, after: int) -> tuple[Floats, Floats]:
         """The matrix from the outputs of one operator to what counts of another (the claim's rows if there is none).
 
         Returns:
-            (inputs, outputs) in float32, the sizes of its entries, and their sums (outputs,).
+            (inputs, outputs) in float32, and the sizes of its entries.
         """
         if (before, after) not in self._parts:
-            columns = self.frames[before].outputs
-            if after == len(self.frames):
-                weights = self.chain.to_rows[before].weights
-            elif before < self.chain.boxes:
-                weights = csr_array(self.chain.steps[before].weights[self.frames[after].units])
-            else:
-                outputs = self.frames[after].outputs
-                operator = self.chain.operators[after]
-                rows = (np.arange(len(operator.others))[:, None] * operator.others.shape[1] + outputs).reshape(-1)
-                weights = csr_array(self.chain.to_gaps[before, after].weights[rows])
-            dense = np.ascontiguousarray(weights[:, columns].toarray().T, dtype=np.float32)
-            sizes = np.abs(dense)
-            self._parts[before, after] = dense, sizes, sizes.sum(axis=0, dtype=np.float64) * (1 + 1e-6)
+            dense = (
+                self.cut(before, self.frames[before].outputs, after) if self.whole is None else self._cut_again(self.whole, before, after)
+            )
+            self._parts[before, after] = dense, np.abs(dense)
         return self._parts[before, after]
 
-    def error(self, before: int, after: int) -> float:
-        """What any entry of that matrix was off by at most, before it was rounded to float32."""
-        if after == len(self.frames):
-            return self.chain.to_rows[before].error
-        return (self.chain.steps[before] if before < self.chain.boxes else self.chain.to_gaps[before, after]).error
+    def cut(self, before: int, outputs: Positions, after: int) -> Floats:
+        """Some rows of that matrix, out of the chain's."""
+        matrix = self.chain.matrices[before, after]
+        columns = np.arange(matrix.shape[1])
+        if after < len(self.frames):
+            columns = self.frames[after].units if before < self.chain.boxes else self.frames[after].gaps
+        if isinstance(matrix, np.ndarray):
+            return np.ascontiguousarray(matrix[np.ix_(outputs, columns)])
+        return np.ascontiguousarray(matrix[outputs].toarray()[:, columns], dtype=np.float32)
 
-    def interplay(self, one: list[Ranges], other: list[Ranges]) -> Array:
-        """(P, R) no row's interplay is less, for P pairs of ranges of single changes.
+    def _cut_again(self, whole: Home, before: int, after: int) -> Floats:
+        """Out of those of the home that this one is a part of."""
+        rows = np.searchsorted(whole.frames[before].outputs, self.frames[before].outputs)
+        dense = whole.part(before, after)[0]
+        if after == len(self.frames):
+            return dense[rows]
+        theirs, mine = whole.frames[after], self.frames[after]
+        columns = (theirs.units, mine.units) if before < self.chain.boxes else (theirs.gaps, mine.gaps)
+        return dense[np.ix_(rows, np.searchsorted(*columns))]
+
+    def interplay(self, ones: Sides, one: Positions, others: Sides, other: Positions) -> tuple[Array, Touched]:
+        """(P, R) no row's interplay is less, for P pairs of ranges of single changes; and what it may touch.
 
         Args:
-            one, other: By operator, ends (P, m, o) of what either change alone does to the gaps.
+            ones, others: What changes do alone to the gaps of the frames.
+            one, other: (P,) which of them.
         """
         with np.errstate(all="ignore"):
-            found = _Pass(self, one, other).run()
-        return np.asarray(np.where(np.isfinite(found) & (np.abs(found) < LARGEST), found, -np.inf))
+            found, touched = _Pass(self, (ones, one), (others, other)).run()
+        return np.where(np.isfinite(found) & (np.abs(found) < LARGEST), found, -np.inf), touched
 
 
 class _Pass:
-    def __init__(self, home: Home, one: list[Ranges], other: list[Ranges]) -> None:
+    def __init__(self, home: Home, one: tuple[Sides, Positions], other: tuple[Sides, Positions]) -> None:
         self._home, self._one, self._other = home, one, other
-        self._pairs, self._count = len(one[0][0]), len(home.frames)
+        self._pairs, self._count = len(one[1]), len(home.frames)
         self._sums: dict[int, tuple[Floats, Floats]] = {}
 
-    def run(self) -> Array:
-        frames, boxes = self._home.frames, self._home.chain.boxes
+    def run(self) -> tuple[Array, Touched]:
+        boxes = self._home.chain.boxes
         units: Ends | None = None
+        touched = Touched([], [])
         for k in range(self._count):
-            frame = frames[k]
-            e: Ranges | None = self._interplay_of_gaps(k) if k > boxes else None if units is None else frame.gaps(*units)
-            low, high = bent(frame, self._one[k], self._other[k], e)
-            if k <= boxes and units is not None:
-                chosen = frame.chosen(*units)
-                low, high = low + chosen[0], high + chosen[1]
+            (low, high), opened = self._second(k, units)
+            touched.outputs.append(np.asarray((low != 0) | (high != 0)))
+            touched.gaps.append(opened)
+            moves = np.asarray(touched.outputs[-1].any(axis=0))
             middle = low / 2 + high / 2
             radius = up(np.maximum(high - middle, middle - low))
-            moves = ((low != 0) | (high != 0)).any(axis=0)
-            if k < boxes:
-                units = self._boxed(k, middle, radius, moves)
-                continue
-            for after in range(k + 1, self._count + 1):
+            units = self._boxed(k, middle, radius, moves) if k < boxes else None
+            for after in range(k + 1, self._count + 1) if k >= boxes else ():
                 self._add(k, after, middle, radius, moves)
         if self._count not in self._sums:
-            return np.zeros((self._pairs, 1))
+            return np.zeros((self._pairs, 1)), touched
         middle, radius = (side.astype(np.float64) for side in self._sums[self._count])
-        return np.asarray(np.nextafter(middle - radius, -np.inf))
+        return np.asarray(np.nextafter(middle - radius, -np.inf)), touched
+
+    def _second(self, k: int, units: Ends | None) -> tuple[Ends, Bools]:
+        """Ends (P, o) of the interplay that an operator passes on (behind boxes) or makes, and (P, g) which gaps may be above 0."""
+        frame = self._home.frames[k]
+        low, high = np.zeros((2, self._pairs, len(frame.outputs)))
+        opened = np.zeros((self._pairs, len(frame.gaps)), dtype=np.bool_)
+        gaps = self._sums.pop(k, (np.zeros((0, 0), dtype=np.float32),) * 2)
+        (ones, one), (others, other) = self._one, self._other
+        nothing = np.zeros((0, 0))
+        second_differences(
+            frame.starts,
+            frame.choice,
+            frame.others,
+            frame.low,
+            frame.high,
+            ones.low[k],
+            ones.high[k],
+            one,
+            others.low[k],
+            others.high[k],
+            other,
+            *(units or (nothing, nothing)),
+            *gaps,
+            low,
+            high,
+            opened,
+        )
+        return (low, high), opened
 
     def _product(self, before: int, after: int, middle: Array, radius: Array, moves: Bools) -> tuple[Floats, Floats]:
         """A matrix's image of a box.
@@ -178,12 +277,15 @@ class _Pass:
         The rounding of both sums of n terms in float32 is at most ``2 n u`` times the sum of the matrix' sizes times the largest input; two
         terms more are for the rounding of the matrix and of the inputs. Where sums may overflow, nothing is known.
         """
-        weights, sizes, mass = self._home.part(before, after)
-        if 2 * moves.sum() < len(moves):
-            weights, sizes = weights[moves], sizes[moves]
+        if self._home.keeps:
+            weights, sizes = self._home.part(before, after)
+        else:
+            weights = self._home.cut(before, self._home.frames[before].outputs[moves], after)
+            sizes = np.abs(weights)
             middle, radius = middle[:, moves], radius[:, moves]
+        mass = sizes.sum(axis=0, dtype=np.float64) * (1 + 1e-6)
         largest = (np.abs(middle) + radius).max(axis=1, keepdims=True, initial=0.0)
-        terms, off = len(sizes) + 16, 2 * len(sizes) * self._home.error(before, after)
+        terms, off = len(sizes) + 16, 2 * len(sizes) * self._home.chain.errors[before, after]
         tiny = LOST * (2 * mass + 2 * terms * largest) + TINY
         loose = np.where(largest > 0, largest * (2 * terms * HALF * mass + off) * (1 + 1e-6) + tiny, 0.0)
         loose = np.where(largest * mass < MOST_SIZE, loose, np.inf).astype(np.float32)
@@ -196,7 +298,9 @@ class _Pass:
         if not moves.any():
             return None
         middle, radius = (side.astype(np.float64) for side in self._product(k, k + 1, middle, radius, moves))
-        return np.nextafter(middle - radius, -np.inf), np.nextafter(middle + radius, np.inf)
+        constant = np.zeros((self._pairs, 1))
+        low, high = np.nextafter(middle - radius, -np.inf), np.nextafter(middle + radius, np.inf)
+        return np.concatenate([low, constant], axis=1), np.concatenate([high, constant], axis=1)
 
     def _add(self, k: int, after: int, middle: Array, radius: Array, moves: Bools) -> None:
         if not moves.any():
@@ -211,170 +315,3 @@ class _Pass:
             found[1][:] += before[1]
             found[1][:] += np.float32(8 * HALF) * size
         self._sums[after] = found
-
-    def _interplay_of_gaps(self, k: int) -> Ranges | None:
-        if k not in self._sums:
-            return None
-        middle, radius = self._sums[k]
-        shape = (self._pairs, *self._home.frames[k].others.shape)
-        down, above = np.float32(-np.inf), np.float32(np.inf)
-        return np.nextafter(middle - radius, down).reshape(shape), np.nextafter(middle + radius, above).reshape(shape)
-
-
-def bent(frame: Frame, one: Ranges, other: Ranges, both: Ranges | None) -> Ends:
-    """Ends (P, o) of ``max(0, g + A + B + e) - max(0, g + A) - max(0, g + B) + max(0, g)``, over all gaps g of each output.
-
-    Args:
-        frame: The operator.
-        one, other: Ends (P, m, o) of A and B.
-        both: Ends of e; None where it is 0.
-    """
-    shape = (len(one[0]), len(frame.outputs))
-    low, high = np.zeros(shape), np.zeros(shape)
-    at = _open(frame, one, other, both)
-    if not len(at[0]):
-        return low, high
-    z = frame.low[at[1:]], frame.high[at[1:]]
-    a, b = _taken(one, at), _taken(other, at)
-    e = (np.zeros(len(at[0])),) * 2 if both is None else _taken(both, at)
-    key = at[0] * shape[1] + at[2]
-    if len(frame.others) > 1:
-        _, inverse, counts = np.unique(key, return_inverse=True, return_counts=True)
-        several = np.unique(key[counts[inverse] > 1])
-        _set(low, high, several, _largest(*_all_gaps(frame, one, other, both, several)))
-        lonely = counts[inverse] == 1
-        key, z, a, b, e = key[lonely], *((side[0][lonely], side[1][lonely]) for side in (z, a, b, e))
-    found, ends = _secant(*_second(z, a, b), z, a, b, e, (np.zeros(1), np.zeros(1))), _ends(z, a, b, e)
-    loose = 64 * UNIT * _size(z, a, b, e) + UNDERFLOW
-    _set(low, high, key, (np.maximum(found[0], ends.low) - loose, np.minimum(found[1], ends.high) + loose))
-    return low, high
-
-
-def _open(frame: Frame, one: Ranges, other: Ranges, both: Ranges | None) -> tuple[Positions, ...]:
-    """Which gaps (pair, gap, output) may be above 0 anywhere, of outputs that are not moved by one change alone."""
-    at_centre = frame.high.astype(np.float32)
-    first, second = at_centre + one[1], at_centre + other[1]
-    top = first + other[1]
-    size = max(float(np.abs(side).max(initial=0.0)) for side in (at_centre, one[1], other[1]))
-    np.maximum(first, second, out=first)
-    np.maximum(first, top, out=first)
-    if both is not None:
-        size += float(np.abs(both[1]).max(initial=0.0))
-        top += both[1]
-        np.maximum(first, top, out=first)
-    np.maximum(first, at_centre, out=first)
-    at = np.nonzero(~(first <= -16 * HALF * size))
-    outputs = at[0] * len(frame.outputs) + at[2]
-    still = [_still(side) for side in ((one, other) if both is None else (one, other, both))]
-    nothing = (still[0] | still[1]) & (still[2] if both is not None else True)
-    kept = ~nothing.reshape(-1)[outputs]
-    return tuple(axis[kept] for axis in at)
-
-
-def _still(ends: Ranges) -> Bools:
-    """(P, o) which outputs have no gap that changes at all."""
-    moves = ends[0] != 0
-    moves |= ends[1] != 0
-    return np.asarray(~moves.any(axis=1))
-
-
-def _taken(ends: Ranges, at: tuple[Positions, ...]) -> Ends:
-    return ends[0][at].astype(np.float64), ends[1][at].astype(np.float64)
-
-
-def _set(low: Array, high: Array, key: Positions, ends: Ends) -> None:
-    low.reshape(-1)[key], high.reshape(-1)[key] = ends
-
-
-def _all_gaps(frame: Frame, one: Ranges, other: Ranges, both: Ranges | None, key: Positions) -> tuple[Ends, Ends, Ends, Ends]:
-    """Ends (N, m) of g, A, B and e of some outputs."""
-    pair, output = np.divmod(key, len(frame.outputs))
-
-    def taken(side: NDArray[np.floating]) -> Array:
-        return np.asarray(side[pair, :, output], dtype=np.float64)
-
-    z = frame.low[:, output].T, frame.high[:, output].T
-    e = (np.zeros(z[0].shape),) * 2 if both is None else (taken(both[0]), taken(both[1]))
-    return z, (taken(one[0]), taken(one[1])), (taken(other[0]), taken(other[1])), e
-
-
-def _largest(z: Ends, a: Ends, b: Ends, e: Ends) -> Ends:
-    """Ends (N,) of the second difference of a maximum of several gaps (N, m): gap by gap, ``max(M, g) = M + max(0, g - M)``."""
-    none = np.zeros(len(z[0]))
-    first: Ends = (none, none)
-    second: Ends = (none, none)
-    found: Ends = (none, none)
-    for k in range(z[0].shape[1]):
-        zk, ak, bk, ek = ((side[0][:, k], side[1][:, k]) for side in (z, a, b, e))
-        ah, bh = (ak[0] - first[1], ak[1] - first[0]), (bk[0] - second[1], bk[1] - second[0])
-        found = _secant(*_second(zk, ah, bh), zk, ah, bh, ek, found)
-        first = np.maximum(first[0], zk[0] + ak[0]), np.maximum(first[1], zk[1] + ak[1])
-        second = np.maximum(second[0], zk[0] + bk[0]), np.maximum(second[1], zk[1] + bk[1])
-    ends = _Ends(*(side.max(axis=1) for side in _ends(z, a, b, e).sides))
-    loose = (256 + 16 * z[0].shape[1]) * UNIT * _size(z, a, b, e).sum(axis=1) + 8 * (z[1] - z[0]).sum(axis=1) + UNDERFLOW
-    return np.maximum(found[0], ends.low) - loose, np.minimum(found[1], ends.high) + loose
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Ends:
-    """Least and greatest value of ``max(0, .)`` at ``g + A + B + e``, ``g + A``, ``g + B`` and ``g``."""
-
-    both_low: Array
-    both_high: Array
-    one_low: Array
-    one_high: Array
-    other_low: Array
-    other_high: Array
-    at_low: Array
-    at_high: Array
-
-    @property
-    def sides(self) -> tuple[Array, ...]:
-        return (
-            self.both_low,
-            self.both_high,
-            self.one_low,
-            self.one_high,
-            self.other_low,
-            self.other_high,
-            self.at_low,
-            self.at_high,
-        )
-
-    @property
-    def low(self) -> Array:
-        return self.both_low - self.one_high - self.other_high + self.at_low
-
-    @property
-    def high(self) -> Array:
-        return self.both_high - self.one_low - self.other_low + self.at_high
-
-
-def _ends(z: Ends, a: Ends, b: Ends, e: Ends) -> _Ends:
-    sides = (z[0] + a[0] + b[0] + e[0], z[1] + a[1] + b[1] + e[1], z[0] + a[0], z[1] + a[1], z[0] + b[0], z[1] + b[1], *z)
-    return _Ends(*(np.maximum(side, 0.0) for side in sides))
-
-
-def _second(z: Ends, a: Ends, b: Ends) -> Ends:
-    """Ends of the second difference where there is no interplay before: it is monotone in either change, hence greatest at corners."""
-    at = z[0] / 2 + z[1] / 2
-    corners = []
-    for p in a:
-        alone = np.maximum(at + p, 0.0)
-        corners += [np.maximum(at + p + q, 0.0) - alone - np.maximum(at + q, 0.0) for q in b]
-    base, spread = np.maximum(at, 0.0), 4 * (z[1] - z[0])
-    return np.minimum.reduce(corners) + base - spread, np.maximum.reduce(corners) + base + spread
-
-
-def _secant(low: Array, high: Array, z: Ends, a: Ends, b: Ends, e: Ends, before: Ends) -> Ends:
-    """What interplay e of a gap, and ``before`` of what it is compared with, adds: a mean of both, by the slope of a secant."""
-    bottom, top = z[0] + a[0] + b[0], z[1] + a[1] + b[1]
-    steep = np.minimum(bottom, bottom + e[0] - before[1]) > 0
-    flat = np.maximum(top, top + e[1] - before[0]) <= 0
-    least = np.where(steep, e[0], np.where(flat, before[0], np.minimum(e[0], before[0])))
-    most = np.where(steep, e[1], np.where(flat, before[1], np.maximum(e[1], before[1])))
-    return low + least, high + most
-
-
-def _size(z: Ends, a: Ends, b: Ends, e: Ends) -> Array:
-    return np.asarray(sum(np.maximum(np.abs(side[0]), np.abs(side[1])) for side in (z, a, b, e)))

@@ -6,6 +6,7 @@ Interplay lies where both changes reach, so what a few *home* features reach is 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,26 +14,30 @@ from numpy.typing import NDArray
 from netassay.verifiers.region import Positions
 from netassay.verifiers.rounding import Array
 from netassay.verifiers.sparse.maxima import Maximum
+from netassay.verifiers.sparse.reach import Bools
 from netassay.verifiers.sparse.single_spans import Floats, Single
 
-Ends = tuple[Array, Array]
+Number = TypeVar("Number", np.float32, np.float64)
 
-Ranges = tuple[NDArray[np.floating], NDArray[np.floating]]
-"""Least and greatest changes, in float32 or float64."""
+Ends = tuple[Array, Array]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Frame:
-    """One operator's part of a frame.
+    """One operator's part of a frame: some of its outputs, and of each of them some gaps (the others are never above 0).
 
     Args:
-        outputs: (o,) of its outputs.
-        units: (v,) numbers that their gaps read.
-        choice, others: (o,) and (m, o) as in ``Maximum``, but positions among ``units``; v stands for the constant 0.
-        low, high: (m, o) of the gaps at the centre.
+        outputs: (o,) of the operator's outputs, ascending.
+        starts: (o + 1,) where the gaps of each output begin.
+        gaps: (g,) number of each gap among all of the operator's (output by output, m each), ascending.
+        units: (v,) numbers that the gaps and choices read, ascending.
+        choice, others: (o,) and (g,) positions of them; v stands for the constant 0.
+        low, high: (g,) of the gaps at the centre.
     """
 
     outputs: Positions
+    starts: Positions
+    gaps: Positions
     units: Positions
     choice: Positions
     others: Positions
@@ -41,66 +46,99 @@ class Frame:
 
     @classmethod
     def of(cls, operator: Maximum, reached: Positions) -> Frame:
-        """Of the outputs that depend on the numbers ``reached``."""
-        touched = np.zeros(operator.size + 1, dtype=np.bool_)
-        touched[reached] = True
-        outputs = np.flatnonzero(touched[operator.choice] | touched[operator.others].any(axis=0))
-        choice, others = operator.choice[outputs], operator.others[:, outputs]
-        units = np.unique(np.append(others.reshape(-1), choice))
+        """Of the outputs that any of the gaps ``reached`` belongs to, with all their gaps."""
+        several = len(operator.others)
+        outputs = np.unique(reached // several)
+        gaps = (outputs[:, None] * several + np.arange(several)).reshape(-1)
+        choice, others = operator.choice[outputs], operator.others.T.reshape(-1)[gaps]
+        units = np.unique(np.append(others, choice))
         units = units[units >= 0]
         place = np.full(operator.size + 1, len(units))
         place[units] = np.arange(len(units))
-        return cls(outputs, units, place[choice], place[others], operator.low[:, outputs], operator.high[:, outputs])
+        starts = np.arange(len(outputs) + 1) * several
+        low, high = (side.T.reshape(-1)[gaps] for side in (operator.low, operator.high))
+        return cls(outputs, starts, gaps, units, place[choice], place[others], low, high)
 
-    def gaps(self, low: Array, high: Array) -> Ends:
-        """Ends (..., m, o) of what the gaps change by, where the units change by something between ``low`` and ``high`` (..., v)."""
-        nothing = np.zeros((*low.shape[:-1], 1))
-        low, high = np.concatenate([low, nothing], axis=-1), np.concatenate([high, nothing], axis=-1)
-        least = low[..., self.others] - high[..., None, self.choice]
-        return least, high[..., self.others] - low[..., None, self.choice]
+    def only(self, outputs: Bools, gaps: Bools) -> Frame:
+        """Of some outputs (o,), and some gaps (g,) of those."""
+        gaps = gaps & np.repeat(outputs, np.diff(self.starts))
+        starts = np.append(0, np.cumsum(gaps))[self.starts]
+        starts = np.append(starts[:-1][outputs], starts[-1])
+        choice, others = self.choice[outputs], self.others[gaps]
+        used = np.unique(np.append(others, choice))
+        used = used[used < len(self.units)]
+        place = np.full(len(self.units) + 1, len(used))
+        place[used] = np.arange(len(used))
+        return Frame(
+            self.outputs[outputs],
+            starts,
+            self.gaps[gaps],
+            self.units[used],
+            place[choice],
+            place[others],
+            self.low[gaps],
+            self.high[gaps],
+        )
 
-    def narrow_gaps(self, low: Floats, high: Floats) -> Ranges:
-        """The same in float32, rounded outwards; 0 stays 0."""
-        nothing = np.zeros((*low.shape[:-1], 1), dtype=np.float32)
-        low, high = np.concatenate([low, nothing], axis=-1), np.concatenate([high, nothing], axis=-1)
-        least = low[..., self.others] - high[..., None, self.choice]
-        most = high[..., self.others] - low[..., None, self.choice]
-        outwards = np.float32(np.inf)
-        return np.where(least == 0, least, np.nextafter(least, -outwards)), np.where(most == 0, most, np.nextafter(most, outwards))
 
-    def chosen(self, low: Array, high: Array) -> Ends:
-        """Ends (..., o) of what the choices change by."""
-        nothing = np.zeros((*low.shape[:-1], 1))
-        return tuple(np.concatenate([side, nothing], axis=-1)[..., self.choice] for side in (low, high))  # type: ignore[return-value]
-
-
-class Tables:
-    """Ranges of single changes in one frame: of whole features, of blocks of them, and of runs of cells.
+@dataclass(frozen=True, slots=True, eq=False)
+class Sides:
+    """What some changes do alone: each is any of a range of changes.
 
     Args:
-        frames: By operator.
-        wholes: By operator, ends (G, n) over all values of each feature.
-        blocks: (b, G) which features each block holds.
+        low, high: By operator, (S, g) ends of what it does to the gaps of a frame, or of the whole operator.
+        most: (S, R) no row of the claim falls further.
     """
 
-    def __init__(self, frames: list[Frame], wholes: list[tuple[Floats, Floats]], blocks: list[Positions]) -> None:
-        self.frames = frames
-        taken = [tuple(side[:, f.units] for side in sides) for f, sides in zip(frames, wholes, strict=True)]
-        self.wholes = [f.narrow_gaps(*sides) for f, sides in zip(frames, taken, strict=True)]
-        self.blocks = [
-            f.narrow_gaps(
-                np.stack([np.minimum(low[b].min(axis=0), np.float32(0)) for b in blocks]),
-                np.stack([np.maximum(high[b].max(axis=0), np.float32(0)) for b in blocks]),
-            )
-            for f, (low, high) in zip(frames, taken, strict=True)
-        ]
+    low: list[Floats]
+    high: list[Floats]
+    most: Array
 
-    def cells(self, one: Single) -> list[Ranges]:
-        """By operator, ends (C, m, o) of each cell of a feature."""
-        found = []
-        for frame, units, low, high in zip(self.frames, one.units, one.low, one.high, strict=True):
-            size = 1 + max(int(units.max(initial=0)), int(frame.units.max(initial=0)))
-            spread = np.zeros((2, len(one), size), dtype=np.float32)
-            spread[0][:, units], spread[1][:, units] = low, high
-            found.append(frame.narrow_gaps(spread[0][:, frame.units], spread[1][:, frame.units]))
-        return found
+    @classmethod
+    def of(cls, singles: list[Single], sizes: list[int]) -> Sides:
+        """Every feature over all its values, with so many gaps of each operator."""
+        low, high = ([np.zeros((len(singles), size), dtype=np.float32) for size in sizes] for _ in range(2))
+        for at, one in enumerate(singles):
+            for k, gaps in enumerate(one.gaps):
+                low[k][at, gaps], high[k][at, gaps] = one.low[k].min(axis=0), one.high[k].max(axis=0)
+        return cls(low, high, np.stack([one.most.max(axis=0) for one in singles]))
+
+    @classmethod
+    def runs(cls, frames: list[Frame], one: Single) -> Sides:
+        """All runs of cells of one feature in a frame: the whole, its halves, quarters, ..., its cells (a power of 2)."""
+        low: list[Floats] = []
+        high: list[Floats] = []
+        for frame, gaps, *sides in zip(frames, one.gaps, one.low, one.high, strict=True):
+            at = np.minimum(np.searchsorted(gaps, frame.gaps), max(len(gaps) - 1, 0))
+            reached = gaps[at] == frame.gaps if len(gaps) else np.zeros(len(at), dtype=np.bool_)
+            for side, found, hull in zip(sides, (low, high), (np.minimum, np.maximum), strict=True):
+                cells = np.zeros((len(one), len(at)), dtype=np.float32)
+                cells[:, reached] = side[:, at[reached]]
+                found.append(_pyramid(cells, hull))
+        return cls(low, high, _pyramid(one.most, np.maximum))
+
+    @classmethod
+    def joined(cls, parts: list[Sides]) -> Sides:
+        """One behind the other."""
+        low, high = ([np.concatenate(sides) for sides in zip(*(getattr(p, name) for p in parts), strict=True)] for name in ("low", "high"))
+        return cls(low, high, np.concatenate([p.most for p in parts]))
+
+    def together(self, sets: list[Positions]) -> Sides:
+        """Any change of any one of each set."""
+        low = [np.stack([side[s].min(axis=0) for s in sets]) for side in self.low]
+        high = [np.stack([side[s].max(axis=0) for s in sets]) for side in self.high]
+        return Sides(low, high, np.stack([self.most[s].max(axis=0) for s in sets]))
+
+    def within(self, columns: list[Positions], rows: Positions) -> Sides:
+        """Some of the changes, and by operator some of the gaps."""
+        at = [np.ix_(rows, c) for c in columns]
+        low, high = ([np.ascontiguousarray(s[a]) for s, a in zip(sides, at, strict=True)] for sides in (self.low, self.high))
+        return Sides(low, high, self.most[rows])
+
+
+def _pyramid(cells: NDArray[Number], hull: np.ufunc) -> NDArray[Number]:
+    """(2 C - 1, n) hulls of all runs of C cells (C, n), the longest ones first."""
+    levels = [cells]
+    while len(levels[0]) > 1:
+        levels.insert(0, hull(levels[0][::2], levels[0][1::2]))
+    return np.concatenate(levels)

@@ -1,12 +1,12 @@
 """The proof for L0 balls of two changes: what either pixel does alone, added up, and their interplay (``pair_bounds``).
 
-A pixel is first paired with blocks of others at once, then with single ones, all over their whole ranges; what that leaves open is cut
-into cells of both values, as small as need be.
+Squares of pixels are paired with each other first, then single ones, all over their whole ranges; what that leaves open is cut into cells
+of both values, as small as need be. Where a pair has no interplay, no part of it has: each step looks at fewer numbers than the last one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,11 +15,11 @@ from netassay.errors import CapabilityError
 from netassay.verifiers.base import Finding, Task
 from netassay.verifiers.region import Positions
 from netassay.verifiers.rounding import UNIT, Array
-from netassay.verifiers.sparse.pair_bounds import Chain, Home
-from netassay.verifiers.sparse.pair_frames import Ranges, Tables
+from netassay.verifiers.sparse.pair_bounds import Chain, Home, Touched
+from netassay.verifiers.sparse.pair_frames import Frame, Sides
 from netassay.verifiers.sparse.reach import Bools
 from netassay.verifiers.sparse.seen import Seen
-from netassay.verifiers.sparse.single_spans import Floats, Single, single
+from netassay.verifiers.sparse.single_spans import Single, single
 from netassay.verifiers.sparse.window_forms import WindowForms
 
 CELLS = 16
@@ -31,57 +31,83 @@ MOST_CELLS = 128
 BATCH = 128
 """Pairs bounded at once."""
 
-PARTNERS = 24
-"""So many partners of one feature are cut into cells together."""
+TOGETHER = 32
+"""So many pairs are cut into cells together."""
+
+LOOKED = 16
+"""So many of the cells that cannot be split further are looked into for a counterexample at once."""
 
 HOME, BLOCK = 2, 4
-"""Width of the squares of pixels that share a frame, and of those that are paired with at once."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Runs:
-    """Runs of cells of one feature: all, halves, quarters, ..., single cells.
-
-    Args:
-        single: The feature.
-        ends: By depth and operator, ends (2**depth, m, o) of the gaps.
-        most: By depth, the drops (2**depth, R).
-    """
-
-    single: Single
-    ends: list[list[Ranges]]
-    most: list[Array]
-
-    @classmethod
-    def of(cls, tables: Tables, one: Single) -> _Runs:
-        ends, most = [tables.cells(one)], [one.most]
-        while len(most[0]) > 1:
-            ends.insert(0, [(np.minimum(low[::2], low[1::2]), np.maximum(high[::2], high[1::2])) for low, high in ends[0]])
-            most.insert(0, np.maximum(most[0][::2], most[0][1::2]))
-        return cls(one, ends, most)
-
-    @property
-    def depth(self) -> int:
-        """Of the single cells."""
-        return len(self.most) - 1
+"""Width of the squares of pixels that share a frame, and of those that they are paired with first."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Node:
-    """A pair's cells: which partner, and depth and position of a run of either feature."""
+    """A pair's cells: its two features, and depth and position of a run of either."""
 
-    partner: int
-    own: tuple[int, int]
-    its: tuple[int, int]
+    features: tuple[int, int]
+    one: tuple[int, int]
+    other: tuple[int, int]
 
-    def split(self, own: int, its: int) -> list[_Node]:
+    def split(self, one: int, other: int) -> list[_Node]:
         """Its quarters, or halves where one run is as deep as that."""
-        return [_Node(self.partner, one, other) for one in _halves(self.own, own) for other in _halves(self.its, its)]
+        return [_Node(self.features, p, q) for p in _halves(self.one, one) for q in _halves(self.other, other)]
 
 
 def _halves(run: tuple[int, int], most: int) -> list[tuple[int, int]]:
     depth, at = run
     return [run] if depth == most else [(depth + 1, 2 * at), (depth + 1, 2 * at + 1)]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Pairs:
+    """Pairs of sides, and what their interplay may touch in a home.
+
+    Args:
+        one, other: (P,) the sides.
+        touched: In the home's frames.
+    """
+
+    one: Positions
+    other: Positions
+    touched: Touched
+
+    def __len__(self) -> int:
+        return len(self.one)
+
+    def of(self, some: Positions | slice) -> _Pairs:
+        """Some of them."""
+        return _Pairs(self.one[some], self.other[some], self.touched.of(some))
+
+    def narrowed(self, home: Home) -> tuple[Home, _Pairs]:
+        """The part of their home that they touch, and they in it."""
+        part = home.within(self.touched)
+        return part, _Pairs(self.one, self.other, home.narrowed(part, self.touched))
+
+    def split(self, parts: Callable[[int, int], list[tuple[int, int]]]) -> _Pairs:
+        """The parts of each; they touch what it does."""
+        found = [parts(int(a), int(b)) for a, b in zip(self.one, self.other, strict=True)]
+        parent = np.repeat(np.arange(len(found)), [len(part) for part in found])
+        ends = np.array([pair for part in found for pair in part], dtype=np.intp).reshape(-1, 2)
+        return _Pairs(ends[:, 0], ends[:, 1], self.touched.of(parent))
+
+
+class _Bank:
+    """The runs of cells of some features in a frame, one behind the other."""
+
+    def __init__(self, frames: list[Frame], singles: dict[int, Single]) -> None:
+        self.singles = singles
+        self.sides = Sides.joined([Sides.runs(frames, one) for one in singles.values()])
+        starts = np.cumsum([0, *(2 * len(one) - 1 for one in singles.values())])
+        self._starts = dict(zip(singles, starts.tolist(), strict=False))
+
+    def depth(self, feature: int) -> int:
+        """Of a feature's cells."""
+        return len(self.singles[feature]).bit_length() - 1
+
+    def at(self, feature: int, run: tuple[int, int]) -> int:
+        """Position of a run."""
+        return int(self._starts[feature] + 2 ** run[0] - 1 + run[1])
 
 
 class PixelPairs:
@@ -105,10 +131,7 @@ class PixelPairs:
         self._center, self._size = self._forms.center_rows(), geometry.size
         self._seen, self._work, self._least = Seen(task), 0, float(self._center.min())
         self._chain = Chain(self._forms)
-        self._values = [o.value for o in self._chain.operators]
         self._singles: list[Single] = []
-        self._wholes: list[tuple[Floats, Floats]] = []
-        self._whole_most = np.zeros((0, len(self._center)))
 
     def run(self) -> Iterator[Finding]:
         """Findings now and then; the bound is known at the end."""
@@ -123,15 +146,15 @@ class PixelPairs:
 
     def _prepare(self) -> Iterator[str]:
         """What single features do."""
-        held = 8 * len(self._features) * sum(o.size for o in self._chain.operators)  # of self._wholes
+        held = 10 * len(self._features) * sum(o.others.size for o in self._chain.operators)  # of ``Sides``: singles, squares, blocks
         for group in range(len(self._features)):
             if self._task.limits.over:
                 yield "time-out"
             cells = CELLS
-            found = single(self._forms, group, self._values, cells)
+            found = single(self._forms, group, self._chain.operators, cells)
             while cells < MOST_CELLS and (2 * found.most > self._center).any():
                 cells *= 2
-                found = single(self._forms, group, self._values, cells)
+                found = single(self._forms, group, self._chain.operators, cells)
             self._work += cells
             self._singles.append(found)
             held += found.bytes
@@ -144,106 +167,111 @@ class PixelPairs:
                 yield "" if self._seen.broken else "incomplete"
             if group % 64 == 0:
                 yield ""
-        for k, operator in enumerate(self._chain.operators):
-            low, high = (np.zeros((len(self._singles), operator.size), dtype=np.float32) for _ in range(2))
-            for g, one in enumerate(self._singles):
-                low[g, one.units[k]], high[g, one.units[k]] = one.low[k].min(axis=0), one.high[k].max(axis=0)
-            self._wholes.append((low, high))
-        self._whole_most = np.stack([one.most.max(axis=0) for one in self._singles])
 
     def _pair(self) -> Iterator[str]:
-        """All pairs, home by home."""
+        """All pairs, home by home: a square and blocks, the same and smaller squares, single features, cells."""
         columns = self._task.claim.graph.input_shape[2]
-        blocks = _squares(self._features, columns, BLOCK)
-        for members in _squares(self._features, columns, HOME):
+        singles = Sides.of(self._singles, [o.others.size for o in self._chain.operators])
+        squares, blocks = (_squares(self._features, columns, width) for width in (HOME, BLOCK))
+        inside = [[s for s, square in enumerate(squares) if np.isin(square, block).all()] for block in blocks]
+        sides = singles.together(squares), singles.together(blocks)
+        for at, members in enumerate(squares):
             home = Home.of(self._chain, [self._singles[i] for i in members])
-            tables = Tables(home.frames, self._wholes, blocks)
-            for i in members:
-                yield from self._partners(home, tables, int(i), blocks)
+            later = np.array([b for b, block in enumerate(blocks) if (block > members.min()).any()])
+            pairs = _Pairs(np.full(len(later), at), later, Touched.everything(home.frames, len(later)))
+            pairs = self._open(home, sides[0], sides[1], pairs)
+            yield self._time()
+            home, pairs = pairs.narrowed(home)
+            pairs = self._open(home, sides[0], sides[0], pairs.split(lambda a, b: [(a, s) for s in inside[b]]))
+            yield self._time()
+            pairs = pairs.split(lambda a, b: [(i, j) for i in squares[a] for j in squares[b] if i < j])
+            pairs = self._open(home, singles, singles, pairs)
+            yield self._time()
+            for begin in range(0, len(pairs), TOGETHER):
+                yield from self._cells(home, pairs.of(slice(begin, begin + TOGETHER)))
 
-    def _partners(self, home: Home, tables: Tables, i: int, blocks: list[Positions]) -> Iterator[str]:
-        """All pairs of one feature with those behind it."""
-        later = [b for b, block in enumerate(blocks) if (block > i).any()]
-        if not later:
-            return
-        most = np.stack([self._whole_most[blocks[b]].max(axis=0) for b in later])
-        own = [(low[i], high[i]) for low, high in tables.wholes]
-        open_ = self._open(home, own, self._whole_most[i], [(low[later], high[later]) for low, high in tables.blocks], most)
-        yield "time-out" if self._task.limits.over else ""
-        rest = np.concatenate([np.zeros(0, dtype=np.intp), *(blocks[later[b]] for b in open_)])
-        rest = rest[rest > i]
-        open_ = self._open(home, own, self._whole_most[i], [(low[rest], high[rest]) for low, high in tables.wholes], self._whole_most[rest])
-        rest = rest[open_]
-        for begin in range(0, len(rest), PARTNERS):
-            yield from self._cells(home, tables, i, rest[begin : begin + PARTNERS])
+    def _time(self) -> str:
+        return "time-out" if self._task.limits.over else ""
 
-    def _open(self, home: Home, own: list[Ranges], most: Array, others: list[Ranges], theirs: Array) -> Positions:
-        """Which of some partners are not proved, one feature's ends (m, o) being the same for all."""
-        found = []
-        for begin in range(0, len(theirs), BATCH):
-            some = slice(begin, begin + BATCH)
-            its = [(low[some], high[some]) for low, high in others]
-            mine = [tuple(np.broadcast_to(side, low.shape) for side in sides) for sides, (low, _) in zip(own, its, strict=True)]
-            found.append(self._proved(home, mine, most, its, theirs[some]))  # type: ignore[arg-type]
-        return np.flatnonzero(~np.concatenate([np.zeros(0, dtype=np.bool_), *found]))
+    def _open(self, home: Home, ones: Sides, others: Sides, pairs: _Pairs) -> _Pairs:
+        """Those of some pairs of sides (of all numbers) that are not proved over their whole ranges."""
+        left, touched = [np.zeros(0, dtype=np.intp)], [pairs.touched.of(slice(0))]
+        for begin in range(0, len(pairs), BATCH):
+            some = pairs.of(slice(begin, begin + BATCH))
+            part = home.within(some.touched) if home.keeps else home
+            gaps = [frame.gaps for frame in part.frames]
+            (one, at), (other, its) = (np.unique(which, return_inverse=True) for which in (some.one, some.other))
+            holds, found = self._proved(part, ones.within(gaps, one), at, others.within(gaps, other), its)
+            left.append(begin + np.flatnonzero(~holds))
+            touched.append(home.spread(part, found.of(~holds)))
+        which = np.concatenate(left)
+        return _Pairs(pairs.one[which], pairs.other[which], Touched.joined(touched))
 
-    def _cells(self, home: Home, tables: Tables, i: int, partners: Positions) -> Iterator[str]:
-        """Cells of one feature and of some partners, halved until they hold."""
-        own, its = _Runs.of(tables, self._singles[i]), [_Runs.of(tables, self._singles[j]) for j in partners]
-        waiting = [child for p, runs in enumerate(its) for child in _Node(p, (0, 0), (0, 0)).split(own.depth, runs.depth)]
-        while waiting:
-            now, waiting = waiting[-BATCH:], waiting[:-BATCH]
-            one = _gathered([(own, *n.own) for n in now])
-            two = _gathered([(its[n.partner], *n.its) for n in now])
-            open_ = [now[p] for p in np.flatnonzero(~self._proved(home, *one, *two))]
-            stuck = [n for n in open_ if n.own[0] == own.depth and n.its[0] == its[n.partner].depth]
+    def _cells(self, whole: Home, pairs: _Pairs) -> Iterator[str]:
+        """Cells of some pairs of features, halved until they hold; smaller cells touch no more than those that they are parts of."""
+        home, pairs = pairs.narrowed(whole)
+        bank = _Bank(home.frames, {int(g): self._singles[g] for g in np.union1d(pairs.one, pairs.other)})
+        nodes = [_Node((int(i), int(j)), (0, 0), (0, 0)) for i, j in zip(pairs.one, pairs.other, strict=True)]
+        touched = Touched.everything(home.frames, len(nodes))
+        while nodes:
+            parts = [n.split(*(bank.depth(g) for g in n.features)) for n in nodes]
+            parent = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
+            waiting, nodes, masks = [child for part in parts for child in part], [], []
+            for begin in range(0, len(waiting), BATCH):
+                now = waiting[begin : begin + BATCH]
+                part = home.within(touched.of(parent[begin : begin + BATCH]))
+                rows = np.array([[bank.at(n.features[0], n.one), bank.at(n.features[1], n.other)] for n in now])
+                used, at = np.unique(rows, return_inverse=True)
+                columns = [np.searchsorted(frame.gaps, some.gaps) for frame, some in zip(home.frames, part.frames, strict=True)]
+                sides, at = bank.sides.within(columns, used), at.reshape(rows.shape)
+                holds, found = self._proved(part, sides, at[:, 0], sides, at[:, 1])
+                nodes += [now[p] for p in np.flatnonzero(~holds)]
+                masks.append(home.spread(part, found.of(~holds)))
+                yield self._time()
+            touched = Touched.joined(masks)
+            stuck = [n for n in nodes if n.one[0] == bank.depth(n.features[0]) and n.other[0] == bank.depth(n.features[1])]
             if stuck:
-                self._look(i, partners, own, its, stuck)
+                self._look(bank, stuck)
                 if self._seen.broken:
                     yield ""
-                finer = (
-                    self._finer(tables, i, own),
-                    {n.partner: self._finer(tables, int(partners[n.partner]), its[n.partner]) for n in stuck},
-                )
-                if any(finer[0] is own and finer[1][n.partner] is its[n.partner] for n in stuck):
+                more = {g: self._finer(g, bank.singles[g]) for g in {g for n in stuck for g in n.features}}
+                if any(all(more[g] is bank.singles[g] for g in n.features) for n in stuck):
                     yield "incomplete"
-                own = finer[0]
-                for p, runs in finer[1].items():
-                    its[p] = runs
-            waiting += [child for n in open_ for child in n.split(own.depth, its[n.partner].depth)]
-            yield "time-out" if self._task.limits.over else ""
+                bank = _Bank(home.frames, bank.singles | more)
 
-    def _finer(self, tables: Tables, group: int, runs: _Runs) -> _Runs:
+    def _finer(self, group: int, one: Single) -> Single:
         """Twice as many cells of a feature, if there may be."""
-        if len(runs.single) >= MOST_CELLS:
-            return runs
-        if len(self._singles[group]) == len(runs.single):
-            self._work += 2 * len(runs.single)
-            self._singles[group] = single(self._forms, group, self._values, 2 * len(runs.single))
-        return _Runs.of(tables, self._singles[group])
+        if len(one) >= MOST_CELLS:
+            return one
+        if len(self._singles[group]) == len(one):
+            self._work += 2 * len(one)
+            self._singles[group] = single(self._forms, group, self._chain.operators, 2 * len(one))
+        return self._singles[group]
 
-    def _proved(self, home: Home, one: list[Ranges], most: Array, other: list[Ranges], theirs: Array) -> Bools:
-        """(P,) whether the claim holds for every input of each pair of ranges."""
-        self._work += len(theirs)
-        interplay = home.interplay(one, other)
-        lower = self._center - most - theirs + interplay
-        lower = lower - 8 * UNIT * (np.abs(self._center) + np.abs(most) + np.abs(theirs) + np.abs(interplay))
+    def _proved(self, home: Home, ones: Sides, one: Positions, others: Sides, other: Positions) -> tuple[Bools, Touched]:
+        """(P,) whether the claim holds for every input of each pair of sides, and what their interplay may touch."""
+        self._work += len(one)
+        interplay, touched = home.interplay(ones, one, others, other)
+        mine, theirs = ones.most[one], others.most[other]
+        lower = self._center - mine - theirs + interplay
+        lower = lower - 8 * UNIT * (np.abs(self._center) + np.abs(mine) + np.abs(theirs) + np.abs(interplay))
         holds = self._holds(lower)
         self._least = min(self._least, float(lower[holds].min(initial=np.inf)))
-        return holds
+        return holds, touched
 
     def _holds(self, lower: Array) -> Bools:
         """(P,) whether all rows (P, R) hold."""
         least = np.where(np.isnan(lower), -np.inf, lower).min(axis=1)
         return np.array([self._task.claim.holds(float(v)) for v in least], dtype=np.bool_)
 
-    def _look(self, i: int, partners: Positions, own: _Runs, its: list[_Runs], stuck: list[_Node]) -> None:
-        """Evaluates the corners of cells that cannot be split further."""
+    def _look(self, bank: _Bank, stuck: list[_Node]) -> None:
+        """Evaluates the corners of some of the cells that cannot be split further."""
+        stuck = stuck[:: -(-len(stuck) // LOOKED)]
         offsets = np.zeros((4 * len(stuck), self._size))
         for at, node in enumerate(stuck):
             for corner in range(4):
-                offsets[4 * at + corner, self._features[i]] = own.single.ends[node.own[1] + corner // 2]
-                offsets[4 * at + corner, self._features[partners[node.partner]]] = its[node.partner].single.ends[node.its[1] + corner % 2]
+                for g, (_, cell), end in zip(node.features, (node.one, node.other), divmod(corner, 2), strict=True):
+                    offsets[4 * at + corner, self._features[g]] = bank.singles[g].ends[cell + end]
         self._seen.look(offsets)
 
     def _look_alone(self, group: int, ends: Array) -> None:
@@ -262,15 +290,6 @@ class PixelPairs:
             reason="" if broken else reason,
             subproblems=self._work,
         )
-
-
-def _gathered(runs: list[tuple[_Runs, int, int]]) -> tuple[list[Ranges], Array]:
-    """By operator, ends (P, m, o), and drops (P, R), of one run of each."""
-    ends = []
-    for k in range(len(runs[0][0].ends[0])):
-        low, high = (np.stack([run.ends[depth][k][side][at] for run, depth, at in runs]) for side in (0, 1))
-        ends.append((low, high))
-    return ends, np.stack([run.most[depth][at] for run, depth, at in runs])
 
 
 def _squares(features: Positions, columns: int, step: int) -> list[Positions]:

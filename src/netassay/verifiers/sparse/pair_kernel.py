@@ -120,7 +120,16 @@ def second_differences(
 
 @compiled
 def _largest(count: int, zl: Array, zh: Array, al: Array, ah: Array, bl: Array, bh: Array, el: Array, eh: Array) -> tuple[float, float]:
-    """Ends of the second difference of ``max(0, g_1, ..., g_n)``, gap by gap: ``max(M, g) = M + max(0, g - M)``."""
+    """Ends of the second difference of ``F = max(0, g_1, ..., g_n)``, where no gap is above 0 at the centre: the better of two ways."""
+    if count == 1:
+        return _one(zl[0], zh[0], al[0], ah[0], bl[0], bh[0], el[0], eh[0])
+    first, second = _in_turn(count, zl, zh, al, ah, bl, bh, el, eh), _by_winners(count, zl, zh, al, ah, bl, bh, el, eh)
+    return max(first[0], second[0]), min(first[1], second[1])
+
+
+@compiled
+def _in_turn(count: int, zl: Array, zh: Array, al: Array, ah: Array, bl: Array, bh: Array, el: Array, eh: Array) -> tuple[float, float]:
+    """Gap by gap: ``max(M, g) = M + max(0, g - M)``; and from the ends of each of the four maxima."""
     first_low = first_high = second_low = second_high = least = most = 0.0
     both_low = both_high = at_low = at_high = 0.0
     for k in range(count):
@@ -137,6 +146,59 @@ def _largest(count: int, zl: Array, zh: Array, al: Array, ah: Array, bl: Array, 
         both_low, both_high = max(both_low, zl[k] + al[k] + bl[k] + el[k]), max(both_high, zh[k] + ah[k] + bh[k] + eh[k])
         at_low, at_high = max(at_low, zl[k]), max(at_high, zh[k])
     return max(least, both_low - first_high - second_high + at_low), min(most, both_high - first_low - second_low + at_high)
+
+
+@compiled
+def _by_winners(count: int, zl: Array, zh: Array, al: Array, ah: Array, bl: Array, bh: Array, el: Array, eh: Array) -> tuple[float, float]:
+    """By which gap is greatest, or none above 0 (``count``), after either change and after both.
+
+    At most what the gap that wins after both changes makes by itself, for F is no less than it elsewhere. At least what a gap makes by
+    itself that wins after either change. Where p wins after the first one and q after the second one, F after both is at least either of
+    them: the other change raises p (or q) by ``_rise``, and q (or p) stands against it.
+    """
+    first, second, both = 0.0, 0.0, 0.0
+    for k in range(count):
+        first, second = max(first, zl[k] + al[k]), max(second, zl[k] + bl[k])
+        both = max(both, zl[k] + al[k] + bl[k] + el[k])
+    least, most = np.inf, -np.inf
+    for p in range(count + 1):
+        low = high = rise_p = top_p = top = 0.0
+        if p < count:
+            low, high = _one(zl[p], zh[p], al[p], ah[p], bl[p], bh[p], el[p], eh[p])
+            rise_p, top_p = _rise(zl[p] + al[p], zh[p] + ah[p], bl[p] + el[p]), zh[p] + ah[p]
+            top = top_p + bh[p] + eh[p]
+        if top >= both:
+            most = max(most, high)
+        if top_p < first:
+            continue
+        for q in range(count + 1):
+            rise_q = top_q = 0.0
+            if q < count:
+                rise_q, top_q = _rise(zl[q] + bl[q], zh[q] + bh[q], al[q] + el[q]), zh[q] + bh[q]
+            if top_q >= second:
+                least = min(least, low if p == q else max(rise_p - top_q, rise_q - top_p))
+    return least, most
+
+
+@compiled
+def _rise(low: float, high: float, change: float) -> float:
+    """The least ``max(0, y + c) - max(0, y)`` of y between ``low`` and ``high``, and c of at least ``change``."""
+    at = low if change >= 0 else high
+    return max(at + change, 0.0) - max(at, 0.0)
+
+
+@compiled
+def _one(zl: float, zh: float, a0: float, a1: float, b0: float, b1: float, e0: float, e1: float) -> tuple[float, float]:
+    """Ends of the second difference of ``max(0, g)``."""
+    low, high = _second(zl / 2 + zh / 2, a0, a1, b0, b1)
+    bottom, top = zl + a0 + b0, zh + a1 + b1
+    if min(bottom, bottom + e0) > 0:
+        low, high = low + e0, high + e1
+    elif not max(top, top + e1) <= 0:
+        low, high = low + min(e0, 0.0), high + max(e1, 0.0)
+    from_ends = max(bottom + e0, 0.0) - max(zh + a1, 0.0) - max(zh + b1, 0.0) + max(zl, 0.0)
+    to_ends = max(top + e1, 0.0) - max(zl + a0, 0.0) - max(zl + b0, 0.0) + max(zh, 0.0)
+    return max(low, from_ends), min(high, to_ends)
 
 
 @compiled

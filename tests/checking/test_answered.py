@@ -75,6 +75,54 @@ def test_what_is_proved_of_an_answer_is_about_it(question: Question, norm: str) 
     assert difference(claimed(problem, answer), answer, setting(problem)) == ""
 
 
+VALUED = ("robustness", "robustness:0.001", "gap:runner-up", "reachability:0:above:0.99")
+
+
+@pytest.mark.parametrize(
+    ("question", "risk"), [(q, risk) for q in (Question.LIPSCHITZ, Question.REACH) for risk in (*VALUED, "uncertainty:0.5")]
+)
+def test_values_and_slopes_of_probabilities(question: Question, risk: str) -> None:
+    problem = asked(question, risk=risk)
+    answer = answered(question, problem)
+    statement, about = claimed(problem, answer), setting(problem)
+    assert difference(statement, answer, about) == ""
+    turned = replace(about, convention=OutputConvention(decision=Decision.ARGMIN), outputs=-about.outputs)
+    assert difference(statement, answer, turned) != ""
+    (case,) = statement.cases
+    for one in range(len(case.parts) if len(case.parts) > 1 else 0):
+        less = replace(case, parts=case.parts[:one] + case.parts[one + 1 :])
+        assert difference(replace(statement, cases=(less,)), answer, about) != ""
+
+
+def test_slopes_of_divergences_have_to_be_those_of_the_divergence() -> None:
+    problem = asked(Question.LIPSCHITZ, risk="uncertainty:0.001")
+    answer = answered(Question.LIPSCHITZ, problem)
+    statement, about = claimed(problem, answer), setting(problem)
+    assert difference(statement, answer, about) == ""
+    (given,) = statement.cases[0].parts
+    for rows, constants in (
+        (given.rows * 0.5, given.constants),
+        (given.rows * [1, 1, 1 - 1e-9], given.constants),
+        (np.repeat(given.rows, 2, axis=0), np.repeat(given.constants, 2)),
+        (given.rows, given.constants + 1e-9),
+    ):
+        other = replace(statement.cases[0], parts=(Part(rows, constants),))
+        assert difference(replace(statement, cases=(other,)), answer, about) != ""
+    twice = replace(statement.cases[0], parts=(given, given))
+    assert difference(replace(statement, cases=(twice,)), answer, about) != ""
+
+
+@pytest.mark.parametrize("side", [0, 1])
+def test_ranges_of_divergences_have_to_be_as_narrow(side: int) -> None:
+    problem = asked(Question.REACH, risk="uncertainty:0.5")
+    answer = answered(Question.REACH, problem)
+    statement, about = claimed(problem, answer), setting(problem)
+    given = statement.cases[0].parts
+    for change in (lambda p: Part(p.rows, p.constants + 1e-8), lambda p: Part(p.rows - 1e-12, p.constants)):
+        parts = tuple(change(p) if i == side else p for i, p in enumerate(given))
+        assert difference(replace(statement, cases=(replace(statement.cases[0], parts=parts),)), answer, about) != ""
+
+
 LOGITS = ("robustness", "robustness:0.001@logits", "gap:runner-up", "gap:smallest@logits", "reachability:0:above:9@logits")
 PROBABILITIES = ("robustness:0.001", "gap:runner-up:1e-4", "reachability:0:above:0.99", "reachability:1:below:1e-4", "uncertainty:1e-4")
 

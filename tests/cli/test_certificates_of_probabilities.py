@@ -31,6 +31,8 @@ def test_a_file_says_what_its_claim_is_about(run: Run, classifier: str, points: 
     assert loaded_by_check("a.cert", classifier) == "[]"
 
 
-def test_float32_has_no_certificate_of_probabilities(run: Run, classifier: str, points: str) -> None:
+def test_float32_has_certificates_of_probabilities(run: Run, classifier: str, points: str) -> None:
     done = run("verify", classifier, points, *UNSURE, "--float32")
-    assert "how exact the deployed softmax is" in done.err
+    assert "certificate: a.cert" in done.err
+    told = run("check", "a.cert", classifier, "--json").json
+    assert (told["accepted"], told["float32"], told["assumed"]) == (True, True, "")

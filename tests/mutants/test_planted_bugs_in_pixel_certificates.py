@@ -87,7 +87,7 @@ def centre_without_error(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def init(self: Centre, *args: object) -> None:
         own(self, *args)  # type: ignore[arg-type]
-        self.drift, self.errors = 0 * self.drift, [0 * e for e in self.errors]
+        self.drifts, self.errors = [0 * d for d in self.drifts], [0 * e for e in self.errors]
         self.values = [v * (1 + 1e-13) if i else v for i, v in enumerate(self.values)]
 
     monkeypatch.setattr(Centre, "__init__", init)

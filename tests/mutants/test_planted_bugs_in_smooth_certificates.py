@@ -49,8 +49,8 @@ def end_of_the_concave_part_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def nearest_sums(monkeypatch: pytest.MonkeyPatch) -> None:
-    own = probabilities._sum_below
-    monkeypatch.setattr(probabilities, "_sum_below", lambda one, other: np.nextafter(own(one, other), np.inf).item())
+    own = probabilities.sum_below
+    monkeypatch.setattr(probabilities, "sum_below", lambda one, other: np.nextafter(own(one, other), np.inf).item())
 
 
 def infinite_offsets_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:

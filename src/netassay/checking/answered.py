@@ -28,9 +28,9 @@ from netassay.specs.risks import parse_risk
 from netassay.specs.robustness import Robustness
 from netassay.specs.uncertainty import Uncertainty
 
-WIDER = 1e-9
+WIDER = 1.000001e-9
 """By how much the ends of a range may lie outside those of the answer, relative to their size from 1 on; slopes, and radii from them,
-relative to their size."""
+relative to their size: a billionth, and what rounding adds."""
 
 KNOWN = ("robustness", "targeted", "gap", "reachability", "uncertainty")
 """Risks of which the name says all; others name files, or have no certificates."""
@@ -90,7 +90,7 @@ def difference(statement: Statement, answer: Answer, setting: Setting) -> str:
         if isinstance(answer, LipschitzAnswer):
             _changes(case, _forms(answer, setting), answer, setting)
         elif isinstance(answer, ReachAnswer):
-            _bounds(case, _forms(answer, setting), answer)
+            _bounds(case, _forms(answer, setting), answer, setting)
         else:
             strict = not _property(answer, setting).zero_is_safe
             if strict and not statement.strict:
@@ -171,7 +171,7 @@ def _about(answer: Answer, setting: Setting) -> Scores | None:
     """What a claim that says what an answer says is about; None for the outputs, also where the order of probabilities is enough."""
     asked, convention = _property(answer, setting), setting.convention
     valued = isinstance(answer, ReachAnswer | LipschitzAnswer)
-    if convention.meaning not in (Meaning.LOGITS, Meaning.BINARY_LOGIT) or (isinstance(asked, Uncertainty) and valued):
+    if convention.meaning not in (Meaning.LOGITS, Meaning.BINARY_LOGIT):
         return None
     signed = isinstance(asked, Robustness | ConfidenceGap) and asked.eps == 0 and not valued
     if not isinstance(asked, Uncertainty) and (signed or asked.on is not Scale.PROBABILITIES):
@@ -216,15 +216,16 @@ def _shows(case: Case, forms: Sequence[Form], shift: Fraction = Fraction(0)) -> 
             raise _OtherError("of one of the comparisons that the answer makes it says nothing, or too little")
 
 
-def _diverges(case: Case, forms: Sequence[Form]) -> None:
-    """That the divergence from the uniform distribution is at least eps: some part says so of it, or of less.
+def _diverges(case: Case, forms: Sequence[Form], shift: Fraction = Fraction(0), sign: int = 1) -> None:
+    """That the divergence from the uniform distribution is at least eps and the shift, or (sign -1) at most: some part says so, or more.
 
-    Logarithms of probabilities are not positive, so that their factors may be greater than -1 / m.
+    Logarithms of probabilities are not positive, so that their factors may be greater than -1 / m, or than 1 / m.
     """
     for part in case.parts:
         m = part.rows.shape[1]
-        enough = all(Fraction(r) >= Fraction(-1, m) for r in part.rows[0].tolist())
-        if len(part.rows) == 1 and enough and Fraction(float(part.constants[0])) <= forms[0][1] - rational_logarithm(Fraction(m))[1]:
+        enough = all(Fraction(r) >= Fraction(-sign, m) for r in part.rows[0].tolist())
+        most = sign * (forms[0][1] - shift - rational_logarithm(Fraction(m))[1 if sign > 0 else 0])
+        if len(part.rows) == 1 and enough and Fraction(float(part.constants[0])) <= most:
             return
     raise _OtherError("of the divergence that the answer is about it says nothing, or too little")
 
@@ -234,15 +235,18 @@ def _by_constant(case: Case) -> list[Part]:
     return sorted((Part(p.rows + 0.0, p.constants) for p in case.parts), key=lambda p: -float(p.constants[0]))
 
 
-def _bounds(case: Case, forms: Sequence[Form], answer: ReachAnswer) -> None:
+def _bounds(case: Case, forms: Sequence[Form], answer: ReachAnswer, setting: Setting) -> None:
     """That s lies between the ends that are proved, or a little more."""
     sides = (answer.minimum.lower, answer.maximum.upper)
     low, high = (None if proved_value(side) is None else _proved(side) for side in sides)
     if low is None and high is None:
         raise _OtherError("the answer says of nothing that it is proved")
+    diverges = isinstance(_property(answer, setting), Uncertainty)
     if low is not None:
-        _shows(case, forms, _widened(low, -1))
-    if high is not None:
+        (_diverges if diverges else _shows)(case, forms, _widened(low, -1))
+    if high is not None and diverges:
+        _diverges(case, forms, _widened(high, 1), -1)
+    elif high is not None:
         end = _widened(high, 1)
         allowed = {np.ascontiguousarray(0.0 - row).tobytes(): end - constant for row, constant in forms}
         if not any(_within(part, allowed) for part in case.parts):
@@ -257,10 +261,10 @@ def _changes(case: Case, forms: Sequence[Form], answer: LipschitzAnswer, setting
         raise _OtherError("its slopes are about another distance")
     if not (np.array_equal(claim.center, center) and np.array_equal(claim.scale, scale)):
         raise _OtherError("its slopes are about another input, or in other units")
-    made = {(np.ascontiguousarray(row + 0.0).tobytes(), constant) for row, constant in forms}
-    given = {((p.rows[0] + 0.0).tobytes(), Fraction(float(p.constants[0]))) for p in case.parts if len(p.rows) == 1}
-    if made != given or any(len(p.rows) != 1 for p in case.parts):
-        raise _OtherError("its slopes are those of another property")
+    if isinstance(_property(answer, setting), Uncertainty):
+        _is_divergence(case, forms)
+    else:
+        _are(case, forms)
     falling = _proved(answer.falling.upper)
     sides = [(claim.falling, falling)]
     if proved_value(answer.bracket.upper) is not None:
@@ -272,6 +276,26 @@ def _changes(case: Case, forms: Sequence[Form], answer: LipschitzAnswer, setting
         radius = claim.radius(_radius(answer))
         if radius is None or _larger(radius) < Fraction(_proved(answer.d_prime_lower)):
             raise _OtherError("the radius of Theorem 1 does not follow from it")
+
+
+def _are(case: Case, forms: Sequence[Form]) -> None:
+    """That the parts are exactly these forms."""
+    made = {(np.ascontiguousarray(row + 0.0).tobytes(), constant) for row, constant in forms}
+    given = {((p.rows[0] + 0.0).tobytes(), Fraction(float(p.constants[0]))) for p in case.parts if len(p.rows) == 1}
+    if made != given or any(len(p.rows) != 1 for p in case.parts):
+        raise _OtherError("its slopes are those of another property")
+
+
+def _is_divergence(case: Case, forms: Sequence[Form]) -> None:
+    """That the only part is a multiple of the divergence from the uniform distribution, nearly 1, and no more than it less eps.
+
+    Slopes of the divergence are then the part's but for a share of 2**-50, and it is at least eps where the part is not negative.
+    """
+    _diverges(case, forms)
+    (part,) = case.parts if len(case.parts) == 1 else (None,)
+    row = np.zeros(0) if part is None else part.rows[0]
+    if not len(row) or (row != row[0]).any() or abs(Fraction(float(row[0])) * len(row) + 1) > Fraction(1, 2**50):
+        raise _OtherError("its slopes are those of another property")
 
 
 def _larger(value: float | Fraction) -> Fraction:

@@ -93,6 +93,7 @@ def _document(certificate: str, found: CertificateOutcome, exact: bool, seconds:
         "claim": [] if statement is None else statement.symbols(),
         "words": found.claim,
         "float32": None if statement is None else statement.float32,
+        "assumed": found.assumed,
         "network_sha256": None if statement is None else statement.network_sha256,
         "claim_sha256": None if statement is None else statement.sha256,
         "arithmetic": _arithmetic(exact),
@@ -109,5 +110,7 @@ def _tell(found: CertificateOutcome, exact: bool, seconds: float) -> None:
         print(f"claim, for the network {statement.network_sha256[:16]}... {level}:" if checked.accepted else "what it claims:")
         for line in statement.symbols():
             print(f"  {line}")
+    if found.assumed:
+        print(f"  assuming that {found.assumed}")
     print(f"  in the words of its author, which nobody checks: {found.claim.encode('ascii', 'replace').decode('ascii')}")
     print(f"{checked.leaves} leaves in {seconds:.2f} s, in {_arithmetic(exact)}")

@@ -107,3 +107,21 @@ def test_logarithms() -> None:
         assert high - low < Fraction(1, 10**15)
     with pytest.raises(ValueError, match="not enclosed"):
         rational_logarithm(Fraction(0))
+
+
+@pytest.mark.parametrize("exactly", [False, True])
+def test_logarithms_lie_between_their_ends(*, exactly: bool) -> None:
+    """Of numbers of all sizes; ends are close together up to exp(120), and say little beyond, and nothing of what is no positive number."""
+    a, rng = EXACT if exactly else FLOATS, np.random.default_rng(5)
+    x = np.concatenate(
+        [np.exp(rng.uniform(-100, 100, 60 if exactly else 3000)), [1.0, 2.0, 0.5, 5e-324, 1e-200, 1e99, np.nextafter(1.0, 2.0)]]
+    )
+    low, high = module.logarithm(a, a.array(x))
+    for i, each in enumerate(x):
+        assert exact(low[i]) <= mpmath.log(exact(float(each))) <= exact(high[i])
+    assert (np.asarray(high - low, dtype=np.float64)[:-6] < 1e-13).all()
+    for none in (np.array([0.0, -1.0]), np.array([np.nan, np.inf, -np.inf])):
+        given = a.array(none) if np.isfinite(none).all() else none
+        found = module.logarithm(FLOATS if given is none else a, given)
+        assert (found[0] == -np.inf).all()
+        assert (found[1] == np.inf).all()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+import mpmath
 import numpy as np
 import pytest
 import torch
@@ -11,17 +12,20 @@ import torch
 from certificate_worlds import graph_of
 from netassay.checking.certificates.arithmetic import Arithmetic, Array
 from netassay.checking.certificates.bounds import Parts
-from netassay.checking.certificates.interval_slopes import interval_slopes, kinked_slopes, window_weights
+from netassay.checking.certificates.curves import curve_of
+from netassay.checking.certificates.interval_slopes import interval_slopes, kinked_slopes, smooth_slopes, window_weights
 from netassay.checking.certificates.network import CheckedNetwork
 from netassay.checking.certificates.region import Region
 from netassay.checking.certificates.shells import Shell, ShellProof
 from netassay.checking.certificates.slope_bounds import SlopeBounds, norm_above, norm_below
+from netassay.models import nonlinear as nl
 from netassay.models.graph import Graph
 from netassay.models.torch_graph import GraphModule
 from netassay.numerics.box import Box
 from netassay.specs.halfspaces import OutputHalfspaces
 from netassay.specs.problem import Problem
 from netassay.specs.regions import Ball
+from precise_values import FUNCTIONS, precise
 from random_graphs import EXACT_KINDS, GraphOnly, dyadic, random_graph
 from slope_worlds import slope_claim
 
@@ -86,6 +90,39 @@ def test_quotients_of_a_bent_line(left: float) -> None:
             if x != y:
                 quotient = (max(x, Fraction(left) * x) - max(y, Fraction(left) * y)) / (x - y)
                 assert least[0, i] <= quotient <= most[0, i], (k, c)
+
+
+CURVES: tuple[nl.Elementwise, ...] = (nl.Sigmoid(), nl.Tanh(), nl.Exp())
+
+
+@pytest.mark.parametrize("operator", CURVES)
+@pytest.mark.parametrize("exact", [False, True])
+def test_quotients_of_smooth_functions(operator: nl.Elementwise, exact: bool) -> None:
+    """At ends, near 0 and between, of intervals that touch, hold and miss the other point; also where nothing is known of an end."""
+    a, curve, rng, true = RATIONAL if exact else FLOATS, curve_of(operator), np.random.default_rng(0), FUNCTIONS[type(operator)]
+    assert curve is not None
+    middle, width = rng.normal(size=(2, 60)) * 3, np.exp(rng.normal(size=(2, 60)) * 3 - 2)
+    low, high = np.maximum(middle - width, -40.0), np.minimum(middle + width, 40.0)
+    low[1, :20] = high[1, :20] = middle[1, :20]
+    low[:, 40:44], high[:, 40:44] = 0.0, np.array([[0.0], [1.0]])
+    known, center = ((a.array(low[i])[None], a.array(high[i])[None]) for i in (0, 1))
+    least, most = (side[0] for side in smooth_slopes(a, curve, known, center))
+    with mpmath.workprec(300):
+        for i in range(60):
+            for share in [(0, 0), (1, 1), (0, 1), (1, 0), *rng.random((6, 2)).tolist()]:
+                x, c = (
+                    mpmath.mpf(low[j, i]) + mpmath.mpf(t) * (mpmath.mpf(high[j, i]) - mpmath.mpf(low[j, i])) for j, t in enumerate(share)
+                )
+                if x != c:
+                    assert precise(least[i]) <= (true(x) - true(c)) / (x - c) <= precise(most[i])
+    for ends in ([-np.inf, np.inf], [np.nan, np.nan], [-1.0, np.inf]):
+        some = np.array([ends[:1]]), np.array([ends[1:]])
+        with np.errstate(all="ignore"):
+            found = smooth_slopes(FLOATS, curve, some, (np.zeros((1, 1)), np.zeros((1, 1))))
+        for x in (-1, 1):
+            quotient = (true(mpmath.mpf(x)) - true(mpmath.mpf(0))) / x
+            assert not found[0].item() > quotient
+            assert not found[1].item() < quotient
 
 
 def test_weights_of_a_maximum() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from fractions import Fraction
 from itertools import count
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from certificate_worlds import MUTATIONS, body, checked, no_damage_proves, produced, smooth_network, wide_network
+from certificate_worlds import MUTATIONS, body, checked, no_damage_proves, produced, smooth_network
 from checking.certificates.test_bounds import bounded
 from checking.certificates.test_exponential import exact
 from netassay.checking.certificates.check import Checker
@@ -22,7 +23,7 @@ from netassay.checking.certificates.reading import check_certificate
 from netassay.checking.certificates.region import Region
 from netassay.checking.certificates.scores import Scores, read_scores
 from netassay.checking.certificates.statement import Case, Part, Statement
-from netassay.errors import CapabilityError, DataError, PropertyError, UnsupportedOperatorError
+from netassay.errors import CapabilityError, DataError, PropertyError
 from netassay.models import nonlinear as nl
 from netassay.models import operators as op
 from netassay.models.builder import GraphBuilder
@@ -33,7 +34,7 @@ from netassay.specs.confidence_gap import ConfidenceGap
 from netassay.specs.problem import Problem
 from netassay.specs.property import Property
 from netassay.specs.reachability import Direction, Output, Reachability
-from netassay.specs.regions import Ball, Box
+from netassay.specs.regions import Box
 from netassay.specs.robustness import Robustness
 from netassay.specs.uncertainty import Uncertainty
 from netassay.verifiers.certificates.claims import range_statement, statement_of
@@ -255,29 +256,54 @@ def test_both_ends_of_the_range_of_a_probability(tmp_path: Path) -> None:
     assert not checked(asked, false, body(path)).accepted
 
 
+@pytest.mark.parametrize("reference", [None, [0.5, 0.25, 0.25]])
+def test_both_ends_of_the_range_of_a_divergence(tmp_path: Path, reference: list[float] | None) -> None:
+    """From the uniform distribution and another one; an end that was passed by 1e-9 has no certificate, and no records prove it."""
+    graph, path, size = smooth_network(4, nl.Sigmoid()), tmp_path / "a.cert", 0.1
+    asked = asked_of(graph, Uncertainty(0.25, reference), size)
+    values = asked.property.values(OutputConvention().scores(at_points(graph, grid(size)), asked.property.on))
+    low, high = float(values.min()), float(values.max())
+    true = range_statement([asked], [(low - 0.02, high + 0.02)])
+    assert true.scores == Scores(logarithms=True)
+    assert len(true.cases[0].parts) == 2
+    assert produced(path, asked, true).complete
+    for exactly in (False, True):
+        assert checked(asked, true, body(path), exact=exactly).accepted
+        for ends in ((low + 1e-9, high + 0.02), (low - 0.02, high - 1e-9)):
+            false, calls = range_statement([asked], [ends]), count()
+            assert not checked(asked, false, body(path), exact=exactly).accepted
+            assert not produced(tmp_path / "b.cert", asked, false, over=lambda calls=calls: next(calls) > 10).complete
+
+
+def test_the_claim_of_a_range_says_no_less() -> None:
+    """Exactly: what is claimed of the divergence, with logarithms of probabilities that are not positive, implies both ends."""
+    graph, low, high = smooth_network(4, nl.Sigmoid()), 0.1 + 0.2, 1.1
+    below, above = range_statement([asked_of(graph, Uncertainty(0.1), 0.1)], [(low, high)]).cases[0].parts
+    with mpmath.workprec(300):
+        third, log3 = mpmath.mpf(1) / 3, mpmath.log(3)
+        assert all(exact(r) >= -third for r in below.rows[0])
+        assert exact(below.constants[0]) <= -log3 - exact(0.1) - exact(low)
+        assert all(exact(r) >= third for r in above.rows[0])
+        assert exact(above.constants[0]) <= log3 + exact(0.1) + exact(high)
+
+
+def test_ends_that_are_no_float_away_are_moved_inwards() -> None:
+    graph = smooth_network(4, nl.Sigmoid())
+    asked = asked_of(graph, Reachability(0, 0.1, on=Scale.OUTPUTS), 0.1)
+    below, above = range_statement([asked], [(0.7, 1 / 3)]).cases[0].parts
+    assert Fraction(below.constants[0]) < -Fraction(0.1) - Fraction(0.7)
+    assert Fraction(above.constants[0]) <= Fraction(0.1) + Fraction(1 / 3)
+    assert below.constants[0] == pytest.approx(-0.8, abs=1e-15)
+
+
 def test_claims_that_have_no_certificates() -> None:
     graph = smooth_network(0, nl.Sigmoid())
-    with pytest.raises(CapabilityError, match="ask for a verdict"):
-        range_statement([asked_of(graph, Uncertainty(0.1), 0.1)], [(0.0, None)])
     with pytest.raises(CapabilityError, match="margin of logits"):
         statement_of([asked_of(graph, Uncertainty(0.1), 0.1, OutputConvention(Meaning.PROBABILITIES))])
     with pytest.raises(CapabilityError, match="need logits"):
         statement_of([asked_of(graph, Reachability(0, 0.1), 0.1, OutputConvention(Meaning.PROBABILITIES, Decision.ARGMIN))])
     with pytest.raises(CapabilityError, match="about both"):
         statement_of([asked_of(graph, p, 0.1) for p in (Robustness(0), Robustness(0, 0.1))])
-
-
-def test_float32_and_l0_are_refused(tmp_path: Path) -> None:
-    """Nothing proves how exact a deployed sigmoid or softmax is; over L0 balls kinked operators are followed only."""
-    for graph, prop in ((smooth_network(0, nl.Sigmoid()), Robustness(0)), (wide_network(0), Robustness(0, 0.1))):
-        asked = asked_of(graph, prop, 0.01)
-        with pytest.raises(CapabilityError, match="how exact the deployed"):
-            produced(tmp_path / "a.cert", asked, replace(statement_of([asked]), float32=True))
-    ball = Ball(np.zeros(2), 1, "l0", domain=Box(-np.ones(2), np.ones(2)))
-    asked = replace(asked_of(smooth_network(0, nl.Tanh()), Robustness(0), 0.1), region=ball)
-    with pytest.raises(UnsupportedOperatorError, match="over L0 balls"):
-        produced(tmp_path / "a.cert", asked, statement_of([asked]))
-    assert not (tmp_path / "a.cert").exists()
 
 
 def test_spelled_out_claims_say_what_they_are_about(tmp_path: Path) -> None:

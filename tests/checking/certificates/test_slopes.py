@@ -12,11 +12,10 @@ import pytest
 
 from certificate_worlds import body, checked, damaged_bytes, graph_of
 from netassay.checking.certificates.arithmetic import Arithmetic
-from netassay.checking.certificates.check import Checker
 from netassay.checking.certificates.container import Record
 from netassay.checking.certificates.reading import check_certificate
 from netassay.checking.certificates.statement import Case, Statement
-from netassay.errors import InputError, PropertyError, UnsupportedOperatorError
+from netassay.errors import InputError, PropertyError
 from netassay.models import nonlinear as nl
 from netassay.models import operators as op
 from netassay.models.builder import GraphBuilder
@@ -25,7 +24,7 @@ from netassay.specs.halfspaces import OutputHalfspaces
 from netassay.specs.problem import Problem
 from netassay.specs.regions import Ball
 from netassay.verifiers.certificates.claims import slope_statement, statement_of
-from random_graphs import GraphOnly, random_graph
+from random_graphs import GraphOnly
 from slope_worlds import above, below, slope_claim, slope_problem, written
 
 SHARE = Fraction(1, 50)
@@ -231,15 +230,6 @@ def test_the_value_at_the_centre_is_proved_too() -> None:
                     said in checked(problem, statement, [Record({"record": "case", "case": 0}), proof], exact=exact).reason or not falling
                 )
     assert seen
-
-
-def test_operators_without_slopes_are_told() -> None:
-    graph = random_graph("sigmoid", 0)
-    ball = Ball(np.zeros(graph.input_shape), 0.25, "linf")
-    problem = Problem(GraphOnly(graph), ball, OutputHalfspaces([np.eye(3)[:1]], [np.zeros(1)]))
-    statement = slope_claim(problem, 100.0, None)
-    with pytest.raises(UnsupportedOperatorError):
-        Checker(graph, statement).check(shells([]))
 
 
 def test_what_overflows_proves_nothing() -> None:

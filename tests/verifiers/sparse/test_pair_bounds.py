@@ -70,6 +70,12 @@ def test_float32_products_are_covered() -> None:
     assert max(excesses(seed, 2.0**30)[0] for seed in range(3)) <= 0
 
 
+@pytest.mark.parametrize("most_dense", [0, 1 << 25])
+def test_weights_beyond_float32_bound_nothing(most_dense: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pair_bounds, "MOST_DENSE", most_dense)
+    assert excesses(0, 2.0**140)[0] <= 0
+
+
 @pytest.mark.parametrize(
     ("weights", "change"),
     [([3 * 2.0**-150], [2.0**120]), ([2.0**120], [3 * 2.0**-150]), ([2.0**100] * 3, [2.0**27, 2.0**27, -(2.0**27)])],

@@ -20,6 +20,7 @@ from netassay.checking.certificates.container import Record
 from netassay.checking.certificates.forests import Means, Units, leaf_bounds, splits_of
 from netassay.checking.certificates.groups import group_bound
 from netassay.checking.certificates.network import CheckedNetwork
+from netassay.checking.certificates.pair_trees import unproved_pairs
 from netassay.checking.certificates.pixel_trees import bound_alone, failure
 from netassay.checking.certificates.pixels import PixelBounds
 from netassay.checking.certificates.probabilities import network_of
@@ -87,7 +88,7 @@ class Checker:
         """
         kinds = {"case": self._begin, "range": self._range, "parts": self._parts, "boxes": self._boxes}
         kinds |= {"alone": self._alone, "pixels": self._by_pixels, "shells": self._shells, "squares": self._parts}
-        kinds |= {"groups": self._groups}
+        kinds |= {"groups": self._groups, "pairs": self._pairs}
         try:
             for record in records:
                 if record.kind not in kinds:
@@ -225,6 +226,14 @@ class Checker:
         failed = failure(self._pixel_bounds(), record, self._count)
         if failed is not None:
             raise RejectedError(f"case {number}, node {failed} of its tree over pixels: some part is not proved there, and the tree ends")
+        self._closed[number][:] = True
+
+    def _pairs(self, record: Record) -> None:
+        """Trees over the pairs of pixels of an L0 ball of two changes, which prove all parts."""
+        number, _, _ = self._current()
+        failed = unproved_pairs(self._pixel_bounds(), record, self._count)
+        if failed:
+            raise RejectedError(f"case {number}, {failed}: some part is not proved there, and the tree ends")
         self._closed[number][:] = True
 
     def _shells(self, record: Record) -> None:

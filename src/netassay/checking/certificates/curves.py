@@ -17,6 +17,17 @@ from netassay.models.operators import Operator
 Floats = NDArray[np.float64]
 
 
+@dataclass(frozen=True, eq=False)
+class Odds(nl.Elementwise):
+    """exp(x) of all differences x of logits, which ends the graph of a claim about how fast probabilities change.
+
+    Args:
+        logarithms: Whether it is about their logarithms.
+    """
+
+    logarithms: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class Curve:
     """A function f that rises, with a slope that rises up to where it bends the other way.
@@ -37,6 +48,15 @@ class Curve:
     def value(self, a: Arithmetic, x: Array) -> Ends:
         """Ends of f(x), also for infinite x; floor and ceiling for NaN."""
         return self.ends(a, x)[0]
+
+    def steepness(self, a: Arithmetic, low: Array, high: Array) -> Ends:
+        """Ends of f' on [low, high]: it rises up to 0 and falls from there on, or rises everywhere."""
+        slopes = [self.ends(a, x)[1] for x in (low, high)]
+        if not self.bends:
+            return slopes[0][0], slopes[1][1]
+        apart = np.asarray(low > 0) | np.asarray(high < 0)
+        most = np.where(apart, np.maximum(slopes[0][1], slopes[1][1]), self.ends(a, a.zeros(1))[1][1])
+        return np.minimum(slopes[0][0], slopes[1][0]), most
 
 
 def _exponential(a: Arithmetic, x: Array) -> tuple[Ends, Ends]:
@@ -108,8 +128,10 @@ def _near_tanh(x: Floats) -> tuple[Floats, Floats]:
     return np.tanh(x), 4 * e / (1 + e) ** 2
 
 
+_EXPONENTIAL = Curve(_exponential, _near_exponential, 0.0, np.inf, bends=False)
 _CURVES: dict[type[Operator], Curve] = {
-    nl.Exp: Curve(_exponential, _near_exponential, 0.0, np.inf, bends=False),
+    nl.Exp: _EXPONENTIAL,
+    Odds: _EXPONENTIAL,
     nl.Sigmoid: Curve(_logistic, _near_logistic, 0.0, 1.0, bends=True),
     nl.Tanh: Curve(_tanh, _near_tanh, -1.0, 1.0, bends=True),
 }

@@ -1,4 +1,4 @@
-"""Numbers below and above exp(x), from additions and products alone: no library's exponential is trusted.
+"""Numbers below and above exp(x), from additions and products alone: no library's exponential is trusted; and log(x), from those.
 
 In float64 ``x = k log 2 + r`` with whole k (Cody and Waite), and exp(r) is its Taylor polynomial. ``log 2 = HIGH + LOW`` up to
 2**-85, and HIGH has 32 bits, so that k * HIGH is exact: r is off by less than 0.8 units of 2**-53. For ``|r| <= REACH`` what the
@@ -8,6 +8,8 @@ units (Higham, Accuracy and Stability of Numerical Algorithms, 5.1). exp(r) is a
 
 In rational arithmetic x is halved until it is small; the Taylor sum with its remainder, and the squares that undo the halving, are rounded
 outwards to multiples of 2**-BITS.
+
+A logarithm is known once some y near it is: ``log x = y + log q`` with ``q = x exp(-y)``, and ``1 - 1 / q <= log q <= q - 1``.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from netassay.checking.certificates.arithmetic import UNIT, Arithmetic, Array
+from netassay.checking.certificates.arithmetic import UNIT, Arithmetic, Array, floats
 
 Ends = tuple[Array, Array]
 """Numbers at or below, and numbers at or above, those that are meant."""
@@ -32,6 +34,9 @@ _COEFFICIENTS = tuple(1.0 / factorial(i) for i in range(DEGREE, -1, -1))
 
 FURTHEST = 700.0
 """Beyond it on the left exp is below ``SMALL``; on the right nothing is said."""
+
+FURTHEST_LOGARITHM = 120.0
+"""Logarithms are looked for up to there: rational ends of exp(-120) are still above 0."""
 
 SMALL = 1e-304
 
@@ -59,6 +64,18 @@ def _by_floats(x: NDArray[np.float64]) -> Ends:
         usable &= np.abs(r) <= REACH
         low = np.where(usable, value - spread, 0.0)
         return low, np.where(usable, value + spread, np.where(x < -FURTHEST, SMALL, np.inf))
+
+
+def logarithm(a: Arithmetic, x: Array) -> Ends:
+    """Ends of log(x): infinite where x is no positive number, far apart where it is beyond exp(FURTHEST_LOGARITHM), or as small."""
+    usable = np.asarray(a.known(x) & np.asarray(x > 0))
+    given = np.where(usable, x, a.array(1.0))
+    with np.errstate(all="ignore"):
+        near = a.array(np.clip(np.log(floats(given)), -FURTHEST_LOGARITHM, FURTHEST_LOGARITHM))
+        below, above = exponential(a, -near)
+        least, most = a.down(given * below), a.up(given * above)
+        low, high = a.down(near + a.down(1 - a.up(1 / least))), a.up(near + a.up(most - 1))
+    return np.where(usable, low, -np.inf), np.where(usable, high, np.inf)
 
 
 def _by_fractions(x: Array) -> Ends:

@@ -16,6 +16,7 @@ import numpy as np
 from netassay.checking.certificates.arithmetic import Arithmetic, Array, Positions
 from netassay.checking.certificates.local import Bent, Local
 from netassay.checking.certificates.relaxation import Lines, greatest, image, kinked
+from netassay.checking.certificates.smooth import smooth
 from netassay.errors import DataError
 
 NUMBERS = 1 << 21
@@ -94,14 +95,28 @@ def row_bounds(local: Local, cells: Cells, rows: Array, constants: Array, drift:
     Raises:
         DataError: If the forms of a single part are too many numbers.
     """
+    return row_bounds_and_ranges(local, cells, rows, constants, drift, ())[0]
+
+
+Ranges = dict[int, tuple[Array, Array]]
+"""Least and greatest (B, kept) of the numbers of some values."""
+
+
+def row_bounds_and_ranges(
+    local: Local, cells: Cells, rows: Array, constants: Array, drift: Array, values: Sequence[int]
+) -> tuple[Bounded, Ranges]:
+    """The same, and the ranges of the numbers of some values of the local network, all of which nonlinear operators read."""
     widest = max(len(k) for k in local.kept) * (len(local.features) + 1)
     if widest > 4 * NUMBERS:
         raise DataError(f"a leaf has forms of {widest} numbers; at most {4 * NUMBERS} are bounded: it has to leave fewer inputs open")
-    step, found = max(1, NUMBERS // widest), []
+    step, found, ranges = max(1, NUMBERS // widest), list[Bounded](), list[list[tuple[Array, Array]]]()
     for begin in range(0, len(cells.low), step):
         with np.errstate(all="ignore"):
-            found.append(_Forward(local, cells.take(slice(begin, begin + step))).rows(rows, constants, drift))
-    return Bounded(np.concatenate([f.lower for f in found]), np.concatenate([f.forms for f in found]))
+            forward = _Forward(local, cells.take(slice(begin, begin + step)))
+            found.append(forward.rows(rows, constants, drift))
+        ranges.append([forward.ends(v) for v in values])
+    bounded = Bounded(np.concatenate([f.lower for f in found]), np.concatenate([f.forms for f in found]))
+    return bounded, {v: tuple(np.concatenate([r[i][side] for r in ranges]) for side in (0, 1)) for i, v in enumerate(values)}  # type: ignore[misc]
 
 
 _NAMES = ("below", "above", "size", "low", "high")
@@ -131,6 +146,10 @@ class _Forward:
         lower = a.bound(a.down(found.low - lost * (1 + 4 * a.gamma(len(drift))) - a.tiny))
         usable = np.asarray(a.known(self._reach).all(axis=1))
         return Bounded(np.where(usable[:, None], lower, -np.inf), found.below)
+
+    def ends(self, value: int) -> tuple[Array, Array]:
+        """(B, kept) ranges of the numbers of a value."""
+        return self._values[value].low, self._values[value].high
 
     def _nothing(self) -> Between:
         forms, ends = self._a.zeros(len(self._reach), 0, self._reach.shape[1] + 1), self._a.zeros(len(self._reach), 0)
@@ -179,8 +198,12 @@ class _Forward:
 
     def _bent(self, step: Bent, given: Between) -> Between:
         a, network = self._a, self._local.network
-        operator, left = network.graph.nodes[step.position].operator, network.left(step.position)
-        if left is not None:
+        operator, left, curve = network.graph.nodes[step.position].operator, network.left(step.position), network.curve(step.position)
+        if curve is not None:
+            given = self._widened(Between(*(getattr(given, name)[:, step.index] for name in _NAMES)), self._local.drift(step))
+            levels = network.levels if step.position == network.output - 1 else None
+            lines, index = smooth(a, curve, given.low, given.high, levels), None
+        elif left is not None:
             given = Between(*(getattr(given, name)[:, step.index] for name in _NAMES))
             lines, index = kinked(a, left, given.low, given.high), None
         else:
@@ -188,18 +211,30 @@ class _Forward:
         below, above = self._along(given.below, lines, upper=False), self._along(given.above, lines, upper=True)
         return self._met(below, above, *image(a, operator, index, given.low, given.high), read=step.position + 1 in network.relaxed)
 
+    def _widened(self, given: Between, by: Array) -> Between:
+        """What lies between the sides, or no further from it than ``by`` (m,)."""
+        a, below, above = self._a, given.below.copy(), given.above.copy()
+        below[:, :, -1], above[:, :, -1] = a.down(below[:, :, -1] - by), a.up(above[:, :, -1] + by)
+        return Between(below, above, a.up(given.size + by), a.down(given.low - by), a.up(given.high + by))
+
     def _along(self, forms: Array, lines: Lines, *, upper: bool) -> Array:
-        """Below: a slope of at least 0 times the form below the number that is picked; above likewise, with an offset."""
+        """Below: a slope of at least 0 times the form below the number that is picked, and an offset; above likewise."""
         a = self._a
         slope, pick = (lines.upper_slope, lines.upper_pick) if upper else (lines.lower_slope, lines.lower_pick)
         if pick is not None:
             forms = np.take_along_axis(forms, np.broadcast_to(pick, slope.shape)[:, :, None], axis=1)
         found = slope[:, :, None] * forms
-        offset = lines.upper_offset if upper else a.zeros(*slope.shape)
+        below = a.zeros(*slope.shape) if lines.lower_offset is None else lines.lower_offset
+        offset = lines.upper_offset if upper else below
         slack = 4 * a.gamma(2) * (self._size(found) + np.abs(offset)) + a.tiny
-        found[:, :, -1] = a.up(found[:, :, -1] + offset + slack) if upper else a.down(found[:, :, -1] - slack)
+        found[:, :, -1] = a.up(found[:, :, -1] + offset + slack) if upper else a.down(found[:, :, -1] + offset - slack)
         return found
 
 
 def _sent(weight: Array, columns: Array) -> Array:
-    return np.asarray(weight @ columns if weight.ndim == 2 else weight[:, None] * columns)
+    """Of all parts at once: matrices are multiplied faster the larger they are."""
+    if weight.ndim == 1:
+        return np.asarray(weight[:, None] * columns)
+    count, _, width = columns.shape
+    side = weight @ columns.swapaxes(0, 1).reshape(weight.shape[1], count * width)
+    return np.asarray(side.reshape(len(weight), count, width).swapaxes(0, 1))

@@ -1,8 +1,9 @@
 """Interval slopes: between which multiples of ``x - c`` the difference of a network's values at x and at a point c lies.
 
 Every operator f here has ``f(x) - f(c) = M (x - c)`` with an M between two bounds: that of an affine map is its matrix; that of
-``max(z, l z)`` is a quotient of its differences, which for a convex function rises in both ends; that of a maximum has weights that add up
-to 1, none for inputs that are always below another. Products of these, from the outputs back, bound the slopes of the network (Krawczyk and
+``max(z, l z)`` is a quotient of its differences, which for a convex function rises in both ends; that of a smooth function is a derivative
+between both points; that of a maximum has weights that add up to 1, none for inputs that are always below another; probabilities at the
+end are followed from the logits on (``odds``). Products of these, from the outputs back, bound the slopes of the network (Krawczyk and
 Neumaier, 1985, "Interval slopes for rational functions and associated centered forms"). Coefficients are kept as middles and radii: what
 rounding may have done to a middle is added to its radius. Nothing of this can be chosen: a certificate has no say in it.
 """
@@ -13,18 +14,11 @@ import numpy as np
 
 from netassay.checking.certificates.arithmetic import LARGEST, Arithmetic, Array, Positions
 from netassay.checking.certificates.bounds import Parts, Range
-from netassay.checking.certificates.network import CheckedNetwork
-from netassay.errors import UnsupportedOperatorError
+from netassay.checking.certificates.curves import Curve
+from netassay.checking.certificates.odds import logits_of, odds_of, score_slopes
 
-
-def followed(network: CheckedNetwork) -> None:
-    """Raises UnsupportedOperatorError for a network with an operator whose slopes are not known here."""
-    for position, node in enumerate(network.graph.nodes):
-        if network.maps[position] is None and network.left(position) is None and network.windows[position] is None:
-            raise UnsupportedOperatorError(
-                f"node {node.name or position!r}: certificates of slopes do not follow {node.operator.name}; they are about networks of "
-                "affine operators, ReLU, leaky ReLU, absolute value, clip, minimum, maximum and max-pooling"
-            )
+PIECES = 8
+"""Into which the way between two points is cut for the mean of a derivative; a power of 2."""
 
 
 def interval_slopes(rows: Array, parts: Parts, center: Parts) -> Range:
@@ -36,11 +30,10 @@ def interval_slopes(rows: Array, parts: Parts, center: Parts) -> Range:
         center: The point c, as a part of its own.
     """
     network = parts.network
-    followed(network)
     for each in (parts, center):
         each.ensure(network.output)
     with np.errstate(all="ignore"):
-        middle, radius = _Back(parts, center, len(rows)).run(np.tile(rows, (len(parts), 1)))
+        middle, radius = _Back(parts, center, len(rows)).run(rows)
         shape = (len(parts), len(rows), network.sizes[0])
         low, high = _ends(network.arithmetic, middle, radius)
         return low.reshape(shape), high.reshape(shape)
@@ -54,8 +47,7 @@ class _Back:
         self._network = parts.network
 
     def run(self, rows: Array) -> Range:
-        a, network = self._a, self._network
-        pending = {network.output: (rows, a.zeros(*rows.shape))}
+        a, network, pending = self._a, self._network, self._begun(rows)
         for position in reversed(range(network.output)):
             given = pending.pop(position + 1, None)
             if given is None:
@@ -66,8 +58,19 @@ class _Back:
                 part = found[0][:, begin:end], found[1][:, begin:end]
                 pending[value] = self._sum(pending[value], part) if value in pending else part
                 begin = end
-        nothing = a.zeros(len(rows), network.sizes[0])
+        nothing = a.zeros(len(self._parts) * self._rows, network.sizes[0])
         return pending.get(0, (nothing, nothing))
+
+    def _begun(self, rows: Array) -> dict[int, Range]:
+        """Coefficients of the output; of the logits, where rows are about probabilities."""
+        a, network = self._a, self._network
+        last = odds_of(network)
+        if last is None:
+            every = np.tile(rows, (len(self._parts), 1))
+            return {network.output: (every, a.zeros(*every.shape))}
+        pieces = between(a, *(p.ranges[network.output - 1] for p in (self._parts, self._center)))
+        low, high = _mean(a, [score_slopes(a, rows, piece, logarithms=last.logarithms) for piece in pieces])
+        return {logits_of(network): _middle(a, *(side.reshape(-1, rows.shape[1]) for side in (low, high)))}
 
     def _through(self, position: int, middle: Array, radius: Array) -> Range:
         a, mapped = self._a, self._network.maps[position]
@@ -83,11 +86,13 @@ class _Back:
         a, left, index = self._a, self._network.left(position), self._network.windows[position]
         low, high = _ends(a, middle, radius)
         known, center = ([p.ranges[i] for i in self._network.inputs[position]] for p in (self._parts, self._center))
-        if left is not None:
-            least, most = (np.repeat(side, self._rows, axis=0) for side in kinked_slopes(a, left, known[0], center[0]))
+        if index is None:
+            curve = self._network.curve(position)
+            slopes = kinked_slopes(a, left or 0.0, known[0], center[0]) if curve is None else smooth_slopes(a, curve, known[0], center[0])
+            least, most = (np.repeat(side, self._rows, axis=0) for side in slopes)
             return _middle(a, _product(a, low, least, most), -_product(a, -high, least, most))
         hull = _hull(_joined(known), _joined(center))
-        return self._through_windows(np.zeros((0, 0), dtype=np.intp) if index is None else index, low, high, hull)
+        return self._through_windows(index, low, high, hull)
 
     def _through_windows(self, index: Positions, low: Array, high: Array, hull: Range) -> Range:
         a = self._a
@@ -121,6 +126,29 @@ def kinked_slopes(a: Arithmetic, left: float, known: Range, center: Range) -> Ra
     s, rest = a.array(left), a.array(1.0) - a.array(left)
     below, above = (np.maximum(step(s + step(step(rest) * share)), s) for step, share in ((a.down, low), (a.up, high)))
     return np.where(low == 1, low, below), np.where(high == 0, s, np.minimum(above, a.array(1.0)))
+
+
+def smooth_slopes(a: Arithmetic, curve: Curve, known: Range, center: Range) -> Range:
+    """Contains ``(f(x) - f(c)) / (x - c)`` of a smooth f for all x in ``known`` and c in ``center``, x != c."""
+    low, high = _mean(a, [curve.steepness(a, *piece) for piece in between(a, known, center)])
+    return np.maximum(low, 0), high
+
+
+def between(a: Arithmetic, known: Range, center: Range) -> list[Range]:
+    """The way from any c in ``center`` to any x in ``known``, in pieces of equal length: between which numbers each of them lies.
+
+    So the mean of a derivative over all of it is at most the mean of what it is at most in the pieces.
+    """
+    places = [(a.array(1 - i / PIECES), a.array(i / PIECES)) for i in range(PIECES + 1)]
+    low, high = ([turn(turn(c * s) + turn(x * t)) for s, t in places] for turn, x, c in zip((a.down, a.up), known, center, strict=True))
+    return [(np.minimum(low[i], low[i + 1]), np.maximum(high[i], high[i + 1])) for i in range(PIECES)]
+
+
+def _mean(a: Arithmetic, pieces: list[Range]) -> Range:
+    low, high = pieces[0]
+    for one, other in pieces[1:]:
+        low, high = a.down(low + one), a.up(high + other)
+    return a.down(low * a.array(1 / len(pieces))), a.up(high * a.array(1 / len(pieces)))
 
 
 def _share(a: Arithmetic, one: Array, other: Array, side: int) -> Array:

@@ -2,20 +2,22 @@
 
 With all other inputs at that point, ``z = W y + b`` of the numbers z that the inputs reach is ``W' y' + c``, where y' are the inputs that
 change and c is what is left over. In float64 both the values at the point and c are off a little. By how much that can move the
-network's outputs is bounded once for all inputs (``Centre.drift``): every nonlinear operator here moves no further than what it reads.
+network's outputs is bounded once for all inputs (``Centre.drift``): an operator with kinks moves no further than what it reads. What a
+smooth one reads is widened by its drift instead, so that all that is said of its results is said of the network's own.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
+from math import prod
 
 import numpy as np
 
-from netassay.checking.certificates.affine import Affine
+from netassay.checking.certificates.affine import Affine, Windows
 from netassay.checking.certificates.arithmetic import Arithmetic, Array, Positions
 from netassay.checking.certificates.network import CheckedNetwork
-from netassay.errors import DataError, UnsupportedOperatorError
+from netassay.errors import DataError
 
 LARGEST_BLOCK = 1 << 24
 """Weights between the numbers that are kept on both sides of one map, at most."""
@@ -30,7 +32,7 @@ class Centre:
     Attributes:
         values: For each value of the network, numbers (m,) near it.
         errors: How far these are off, at most.
-        drift: (m,) how far the outputs of a ``Local`` with this centre are off, at most, at any input.
+        drifts: How far the values of a ``Local`` with this centre are off, at most, at any input.
     """
 
     def __init__(self, network: CheckedNetwork, point: Array) -> None:
@@ -38,16 +40,20 @@ class Centre:
         self.network = network
         self.values: list[Array] = [point]
         self.errors: list[Array] = [a.zeros(len(point))]
-        drifts: list[Array] = [a.zeros(len(point))]
+        self.drifts: list[Array] = [a.zeros(len(point))]
         with np.errstate(all="ignore"):
             for position, inputs in enumerate(network.inputs):
-                given = [np.concatenate([a.zeros(0), *(of[i] for i in inputs)]) for of in (self.values, self.errors, drifts)]
+                given = [np.concatenate([a.zeros(0), *(of[i] for i in inputs)]) for of in (self.values, self.errors, self.drifts)]
                 mapped = network.maps[position]
                 value, error, drift = self._affine(mapped, *given) if mapped is not None else self._bent(position, *given)
                 self.values.append(value)
                 self.errors.append(error)
-                drifts.append(drift)
-        self.drift = drifts[-1]
+                self.drifts.append(drift)
+
+    @property
+    def drift(self) -> Array:
+        """(m,) that of the outputs."""
+        return self.drifts[-1]
 
     def _affine(self, mapped: Affine, given: Array, error: Array, drift: Array) -> tuple[Array, Array, Array]:
         """The map's ``c`` adds to the drift what it is off by: both values, and its own rounding."""
@@ -55,7 +61,8 @@ class Centre:
         value, size = (mapped.linear(x[None], absolute=absolute)[0] for x, absolute in ((given, False), (np.abs(given), True)))
         value, size = value + mapped.constant, size + np.abs(mapped.constant)
         spread, moved = (mapped.linear(x[None], absolute=True)[0] for x in (error, drift))
-        lost = 4 * a.gamma(mapped.terms) * (size + spread + moved) + a.tiny
+        terms = prod(mapped._weight.shape[2:]) + 2 if isinstance(mapped, Windows) else mapped.terms
+        lost = 4 * a.gamma(terms) * (size + spread + moved) + a.tiny
         own = spread + lost
         return value, own, moved + 2 * own + spread + lost
 
@@ -64,12 +71,12 @@ class Centre:
         if index is not None:
             value = np.where(index < 0, -np.inf, given[index]).max(axis=1)
             return value, *(np.where(index < 0, 0, x[index]).max(axis=1) for x in (error, drift))
-        if left is None:
-            name = self.network.graph.nodes[position].operator.name
-            raise UnsupportedOperatorError(
-                f"the checker does not follow {name} over L0 balls; certificates of these are about ReLU networks"
-            )
-        value = np.maximum(given, given * a.array(left))
+        curve = self.network.curve(position)
+        if curve is not None:
+            low, high = curve.value(a, a.down(given - error))[0], curve.value(a, a.up(given + error))[1]
+            value = low / 2 + high / 2
+            return value, a.up(np.maximum(high - value, value - low)), a.zeros(len(value))
+        value = np.maximum(given, given * a.array(left or 0.0))
         own = error + 4 * a.gamma(1) * (np.abs(given) + error)
         return value, own, drift + 2 * own
 
@@ -109,7 +116,8 @@ class Local:
         centre: The values at the centre.
         features: Ascending inputs.
     Attributes:
-        kept: For each value its numbers that are kept, ascending: all that the inputs reach, and what windows read beside them.
+        reached: For each value its numbers that depend on the inputs, as far as the maps tell, ascending.
+        kept: For each value its numbers that are kept, ascending: these, and what windows read beside them.
         steps: The nodes with numbers that are kept.
     Raises:
         DataError: If these are too many.
@@ -117,7 +125,8 @@ class Local:
 
     def __init__(self, centre: Centre, features: Positions) -> None:
         self.network, self._centre, self.features = centre.network, centre, features
-        self.kept = self._needed(reached(centre, features))
+        self.reached = reached(centre, features)
+        self.kept = self._needed(list(self.reached))
         self.steps = [self._step(p) for p in range(len(self.network.inputs)) if len(self.kept[p + 1])]
 
     @property
@@ -154,6 +163,11 @@ class Local:
             )
         weight = entries.block(outputs, inputs, a.zeros(len(outputs), len(inputs)))
         return Mapped(position, weight, values[position + 1][outputs] - weight @ given)
+
+    def drift(self, step: Bent) -> Array:
+        """(kept,) how far what a node of one number reads is off, at most."""
+        drifts = [self._centre.drifts[v] for v in self.network.inputs[step.position]]
+        return np.concatenate(drifts)[self.inputs(step.position)][step.index]
 
     def inputs(self, position: int) -> Positions:
         """What is kept of a node's inputs, which count as one long input."""

@@ -86,6 +86,7 @@ class PixelBounds:
         case: The case.
         strict: Whether 0 is not enough.
     Attributes:
+        changes: How many pixels may change.
         alone: (g, R) lower bounds of the rows where one pixel changes; -inf for what is not bounded.
     Raises:
         DataError: If its region is another one.
@@ -105,7 +106,7 @@ class PixelBounds:
         self.pixel_of = np.full(len(low), -1, dtype=np.intp)
         for i, features in enumerate(self.pixels):
             self.pixel_of[features] = i
-        self._changes, self._low, self._high = int(ball.radius), a.array(low), a.array(high)
+        self.changes, self._low, self._high = int(ball.radius), a.array(low), a.array(high)
         self.rows = a.array(np.concatenate([part.rows for part in case.parts]))
         self.constants = a.array(np.concatenate([part.constants for part in case.parts]))
         self._begins = np.cumsum([0, *(len(part.constants) for part in case.parts)])[:-1]
@@ -115,7 +116,7 @@ class PixelBounds:
     @property
     def whole(self) -> PixelPart:
         """All of the ball."""
-        return PixelPart((), np.ones(len(self.pixels), dtype=np.bool_), self._changes, self._low, self._high).settled()
+        return PixelPart((), np.ones(len(self.pixels), dtype=np.bool_), self.changes, self._low, self._high).settled()
 
     def single(self, pixel: int) -> PixelPart:
         """One pixel takes any value."""

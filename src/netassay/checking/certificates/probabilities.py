@@ -1,5 +1,7 @@
 """Claims about probabilities as claims about sums of exponentials, so that one function of one number is all that has to be bounded.
 
+Claims about how fast probabilities change are about more than a sign, see ``odds``.
+
 With ``p = softmax(z)`` and any label k, dividing by p[k] > 0 keeps the sign:
 ``sum r[i] p[i] + c > 0`` if and only if ``sum over i != k of (r[i] + c) exp(z[i] - z[k]) + r[k] + c > 0``. And of logarithms, with
 ``R = -sum r``: ``sum r[i] log p[i] + c = r . z + c + R log(sum exp(z))``, which is positive if and only if
@@ -22,6 +24,7 @@ from numpy.typing import NDArray
 
 from netassay.checking.certificates.arithmetic import Arithmetic
 from netassay.checking.certificates.network import CheckedNetwork
+from netassay.checking.certificates.odds import with_odds
 from netassay.checking.certificates.statement import Case, Part, Statement
 from netassay.errors import DataError
 from netassay.models import nonlinear as nl
@@ -104,6 +107,9 @@ def network_of(graph: Graph, statement: Statement, number: int, arithmetic: Arit
         DataError: If the case is too large, or a row has no such form.
         UnsupportedOperatorError: If the checker does not know an operator.
     """
+    case = statement.cases[number]
+    if statement.scores is not None and case.slopes is not None:
+        return CheckedNetwork(with_odds(graph, statement.scores), arithmetic), case
     found = reduced(graph, statement, number)
     return CheckedNetwork(found.graph, arithmetic, found.levels), found.case
 
@@ -143,13 +149,13 @@ def _continued(graph: Graph, blocks: list[_Row]) -> Graph:
 def _of_probabilities(logits: Floats, row: Floats, constant: float) -> _Row:
     pivot = int((row if row.max() > 0 else -row).argmax())
     rest = [i for i in range(len(row)) if i != pivot]
-    factors, last = np.array([_sum_below(row[i], constant) for i in rest]), _sum_below(row[pivot], constant)
+    factors, last = np.array([sum_below(row[i], constant) for i in rest]), sum_below(row[pivot], constant)
     levels = np.array([log(f) - log(-last) if f > 0 > last else nan for f in factors.tolist()])
     key = (pivot,) if np.isnan(levels).all() else (pivot, row.tobytes(), constant)
     return _Row(key, lambda: logits[rest] - logits[pivot], 0.0, 1.0, factors, last, levels)
 
 
-def _sum_below(one: Any, other: Any) -> float:
+def sum_below(one: Any, other: Any) -> float:
     """The greatest float at or below the sum of two."""
     exact = Fraction(float(one)) + Fraction(float(other))
     try:

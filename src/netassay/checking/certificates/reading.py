@@ -9,7 +9,7 @@ from pathlib import Path
 
 from netassay.checking.certificates.check import Checked, Checker
 from netassay.checking.certificates.container import Record, read_records
-from netassay.checking.certificates.deployed import UNBOUNDED, in_real_arithmetic
+from netassay.checking.certificates.deployed import UNBOUNDED, assumed, in_real_arithmetic
 from netassay.checking.certificates.records import FORMAT, read_case, read_slopes
 from netassay.checking.certificates.scores import read_scores
 from netassay.checking.certificates.statement import Case, Statement
@@ -31,11 +31,13 @@ class CertificateOutcome:
         claim: What its header says in words, which nothing has checked.
         statement: What was checked; None where it is about another network or specification.
         checked: What came of it.
+        assumed: What the claim takes for granted that nothing can prove.
     """
 
     claim: str
     statement: Statement | None
     checked: Checked
+    assumed: str = ""
 
 
 def check_certificate(
@@ -80,7 +82,8 @@ def check_certificate(
     proving = in_real_arithmetic(statement, graph)
     if proving is None:
         return CertificateOutcome(claim, statement, Checked(False, UNBOUNDED))
-    return CertificateOutcome(claim, statement, Checker(graph, proving, exact=exact, told=told).check(rest))
+    checked = Checker(graph, proving, exact=exact, told=told).check(rest)
+    return CertificateOutcome(claim, statement, checked, assumed(statement, graph))
 
 
 def _spelled_out(header: Record, records: Iterator[Record], graph: Graph) -> tuple[Statement, Iterator[Record]]:

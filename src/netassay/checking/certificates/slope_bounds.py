@@ -24,8 +24,11 @@ from numpy.typing import NDArray
 from netassay.checking.certificates.arithmetic import Arithmetic, Array
 from netassay.checking.certificates.balls import Ball
 from netassay.checking.certificates.bounds import Parts
-from netassay.checking.certificates.interval_slopes import followed, interval_slopes
+from netassay.checking.certificates.interval_slopes import interval_slopes
 from netassay.checking.certificates.network import CheckedNetwork
+from netassay.checking.certificates.odds import odds_of
+from netassay.checking.certificates.odds_forms import score_bounds
+from netassay.checking.certificates.pushing import Bound
 from netassay.checking.certificates.region import Region
 from netassay.checking.certificates.statement import Case
 from netassay.errors import DataError
@@ -65,7 +68,6 @@ class SlopeBounds:
         least, most: s(x0) lies between them; infinite where nothing is known.
     Raises:
         DataError: If the case claims nothing of slopes, or has too many rows.
-        UnsupportedOperatorError: If slopes of an operator are not known.
     """
 
     def __init__(self, network: CheckedNetwork, case: Case) -> None:
@@ -73,7 +75,6 @@ class SlopeBounds:
             raise DataError("the case claims nothing of slopes")
         if 2 * sum(len(p.constants) for p in case.parts) * max(network.sizes) > MOST:
             raise DataError(f"a claim about slopes of {sum(len(p.constants) for p in case.parts)} rows is too large for this network")
-        followed(network)
         a, self.network, self.case, self.claim = network.arithmetic, network, case, case.slopes
         self.center, self.scale = a.array(case.slopes.center), a.array(case.slopes.scale)
         self._rows = a.array(np.concatenate([p.rows for p in case.parts]))
@@ -83,7 +84,7 @@ class SlopeBounds:
         self._parts = [np.flatnonzero(part == p) for p in range(len(case.parts))]
         point = Region(case.slopes.center, case.slopes.center)
         self._point = Parts(network, point, self.center[None], self.center[None])
-        found = self._point.minimum(network.output, self._signed, np.zeros(len(self._signed), dtype=np.intp), self._constants).lower
+        found = self._minimum(self._point).lower
         self._low, self._high = found[: len(self._rows)], -found[len(self._rows) :]
         self._tops = [(self._low[rows].max(), self._high[rows].max()) for rows in self._parts]
         self.least, self.most = min(low for low, _ in self._tops), min(high for _, high in self._tops)
@@ -117,8 +118,8 @@ class SlopeBounds:
 
     def _losses(self, low: Array, high: Array, region: Region) -> Losses:
         a, count, r, n = self.arithmetic, len(low), len(self._signed), self.network.sizes[0]
-        parts, owner = Parts(self.network, region, low, high), np.repeat(np.arange(count), r)
-        bound = parts.minimum(self.network.output, np.tile(self._signed, (count, 1)), owner, np.tile(self._constants, count))
+        parts = Parts(self.network, region, low, high)
+        bound = self._minimum(parts)
         form, offset, lower = bound.form.reshape(count, r, n), bound.offset.reshape(count, r), bound.lower.reshape(count, r)
         least, most = interval_slopes(self._rows, parts, self._point)
         sides = np.asarray(low < self.center), np.asarray(high > self.center)
@@ -129,6 +130,13 @@ class SlopeBounds:
             error = -(start + offset + along) + 2 * a.gamma(n) * (np.abs(start) + np.abs(offset) + size) + a.tiny
             drop = a.up(-start - lower)
         return Losses(slope, self._dual(form, form, *sides), error, drop, np.abs(form).max(axis=1), parts.empty)
+
+    def _minimum(self, parts: Parts) -> Bound:
+        """Bounds of all rows and their negatives in all parts."""
+        if odds_of(self.network) is not None:
+            return score_bounds(parts, self._signed, self._constants)
+        owner = np.repeat(np.arange(len(parts)), len(self._signed))
+        return parts.minimum(self.network.output, np.tile(self._signed, (len(parts), 1)), owner, np.tile(self._constants, len(parts)))
 
     def _dual(self, low: Array, high: Array, falls: Array, rises: Array) -> Array:
         """(B, r) at least ``<c, x0 - x> / d(x)`` for coefficients c in [low, high] (B, r, n) and the x of each box.

@@ -79,8 +79,8 @@ class Statement:
             if case.region.lower.shape != (self.inputs,):
                 raise PropertyError(f"a region of {case.region.lower.size} inputs does not fit a network of {self.inputs}")
             given = case.slopes
-            if given is not None and (self.float32 or self.scores is not None or not case.parts or given.center.shape != (self.inputs,)):
-                raise PropertyError("a claim about slopes is about linear forms of the outputs in real arithmetic, at an input that fits")
+            if given is not None and (self.float32 or not case.parts or given.center.shape != (self.inputs,)):
+                raise PropertyError("a claim about slopes is about linear forms in real arithmetic, at an input that fits")
             for part in case.parts:
                 r = len(part.constants)
                 finite = bool(np.isfinite(part.rows).all() and np.isfinite(part.constants).all())
@@ -117,7 +117,7 @@ class Statement:
         lines = [] if self.scores is None else [f"with {symbol} = {self.scores.text} of the outputs y"]
         for i, case in enumerate(self.cases[:SHOWN]):
             if case.slopes is not None:
-                lines.append(f"case {i}: {_least(case)}; for all x with {_region(case.region)}: {_from_center(case.slopes)}")
+                lines.append(f"case {i}: {_least(case, symbol)}; for all x with {_region(case.region)}: {_from_center(case.slopes)}")
                 continue
             parts = [" or ".join(f"{_form(r, c, symbol)} {sign} 0" for r, c in _rows(part)) for part in case.parts[:SHOWN]]
             more = "" if len(case.parts) <= SHOWN else f" and {len(case.parts) - SHOWN} more like these"
@@ -125,9 +125,9 @@ class Statement:
         return lines + ([f"and {len(self.cases) - SHOWN} more cases"] if len(self.cases) > SHOWN else [])
 
 
-def _least(case: Case) -> str:
+def _least(case: Case, symbol: str) -> str:
     """s in symbols."""
-    parts = [[_form(row, c, "y") for row, c in _rows(part)] for part in case.parts[:SHOWN]]
+    parts = [[_form(row, c, symbol) for row, c in _rows(part)] for part in case.parts[:SHOWN]]
     least = ", ".join(part[0] if len(part) == 1 else f"max({', '.join(part)})" for part in parts)
     more = "" if len(case.parts) <= SHOWN else f", and {len(case.parts) - SHOWN} more like these"
     return f"with s = min({least}{more})"

@@ -11,7 +11,7 @@ import numpy as np
 from netassay.checking.certificates.arithmetic import Arithmetic
 from netassay.checking.certificates.balls import Ball as CheckedBall
 from netassay.checking.certificates.linear_operators import affine
-from netassay.checking.certificates.network import CheckedNetwork
+from netassay.checking.certificates.probabilities import network_of, sum_below
 from netassay.checking.certificates.region import Region
 from netassay.checking.certificates.scores import Scores
 from netassay.checking.certificates.slope_bounds import SlopeBounds
@@ -26,7 +26,6 @@ from netassay.numerics.norms import Norm
 from netassay.specs.problem import Problem
 from netassay.specs.reachability import Reachability
 from netassay.specs.regions import Ball, Box
-from netassay.specs.uncertainty import Uncertainty
 from netassay.verifiers.claim import Claim, claim_of, negated
 from netassay.verifiers.rounding import Array
 
@@ -47,20 +46,18 @@ def statement_of(problems: Sequence[Problem]) -> Statement:
 
 
 def range_statement(problems: Sequence[Problem], ends: Sequence[tuple[float | None, float | None]]) -> Statement:
-    """That each property's s lies between two numbers (or on one side of one) on its region.
+    """That each property's s lies between two numbers (or on one side of one) on its region, or the least bit closer together.
 
     Raises:
         CapabilityError: If a property or region has no form that certificates know.
     """
     graph, cases, claims = _graph(problems[0]), list[Case](), list[Claim]()
     for problem, (lower, upper) in zip(problems, ends, strict=True):
-        if isinstance(problem.property, Uncertainty):
-            raise CapabilityError("certificates of ranges are about outputs and probabilities, not about divergences; ask for a verdict")
         claim, parts = claim_of(problem, exact=True), list[Part]()
         claims.append(claim)
         for bound, of in ((lower, claim), (None if upper is None else -upper, negated(claim))):
             if bound is not None and of is not None:
-                parts += [Part(p.rows, _exact([Fraction(float(c)) - Fraction(bound) for c in p.constants])) for p in _parts(of, graph)]
+                parts += [Part(p.rows, np.array([sum_below(c, -bound) for c in p.constants])) for p in _parts(of, graph)]
         cases.append(Case(region_of(problem.region), tuple(parts)))
     return _statement(problems, claims, cases, strict=False)
 
@@ -76,19 +73,17 @@ def slope_statement(problem: Problem, falling: float, rising: float | None, reac
         CapabilityError: If the property or the norm has no form that certificates know.
     """
     claim, graph, geometry = claim_of(problem, exact=True), _graph(problem), problem.ball.geometry
-    if geometry.norm is Norm.L0 or _head(claim, graph) is not None:
-        raise CapabilityError(
-            "certificates of slopes are about linear forms of the outputs, and distances in L1, L2 or L-infinity; ask about logits, for "
-            "instance the risk robustness@logits"
-        )
+    if geometry.norm is Norm.L0:
+        raise CapabilityError("certificates of slopes are about distances in L1, L2 or L-infinity; ask for a verdict, or a radius, in L0")
     norm = {Norm.L1: 1, Norm.L2: 2, Norm.LINF: None}[geometry.norm]
     slopes = Slopes(norm, geometry.center, geometry.scale, _steeper(falling), None if rising is None else _steeper(rising))
     case = Case(region_of(problem.region), _parts(claim, graph), slopes)
-    if reach is not None:
-        least = float(SlopeBounds(CheckedNetwork(graph, Arithmetic()), case).least)
-        needed = _steeper(least / reach) if least > 0 else 0.0
-        case = replace(case, slopes=replace(slopes, falling=min(slopes.falling, needed), least=least))
-    return _statement([problem], [claim], [case], strict=False)
+    statement = _statement([problem], [claim], [case], strict=False)
+    if reach is None:
+        return statement
+    least = float(SlopeBounds(*network_of(graph, statement, 0, Arithmetic())).least)
+    needed = _steeper(least / reach) if least > 0 else 0.0
+    return replace(statement, cases=(replace(case, slopes=replace(slopes, falling=min(slopes.falling, needed), least=least)),))
 
 
 def _steeper(slope: float) -> float:

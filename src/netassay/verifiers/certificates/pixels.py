@@ -2,7 +2,8 @@
 
 Each pixel alone comes first, cut into cells; that proves a ball of one change. For more changes, pixels that share no number of a
 nonlinear operator add up: sets of pixels are split until what is left is one more change that meets none of the others. Where most pixels
-meet, parts of the ball are bounded by linear forms over all of their sets at once, and split by the pixel that the forms gain most from.
+meet, parts of the ball are bounded by linear forms over all of their sets at once, and split by the pixel that the forms gain most from;
+two changes of many pixels are followed pair by pair (``pairs``).
 """
 
 from __future__ import annotations
@@ -17,12 +18,16 @@ from netassay.checking.certificates.records import tree_arrays
 from netassay.checking.certificates.trees import LEAF, Arrays
 from netassay.errors import DataError
 from netassay.verifiers.certificates.cells import CellTree
+from netassay.verifiers.certificates.pairs import prove_by_pairs
 from netassay.verifiers.certificates.recorded import RecordedTrees, joined
 from netassay.verifiers.certificates.sink import CaseProof
 from netassay.verifiers.region import Positions
 
 MANY_MEET = 0.5
 """Where more of all pairs of pixels meet, sums are not tried."""
+
+FEW = 64
+"""So many pixels or fewer are left to linear forms, whose trees may be checked in rational arithmetic too."""
 
 MOST_CELLS = 256
 """Cells of a pixel of which sums are to be raised, at most."""
@@ -33,8 +38,16 @@ NODES = 1_000_000
 
 def prove_by_pixels(proof: CaseProof) -> bool:
     """Writes the trees that prove a case over an L0 ball; whether that succeeds in time and within what the checker follows."""
+    bounds = PixelBounds(proof.whole.network, proof.case, strict=proof.strict)
     try:
-        records = _Search(proof).run()
+        if bounds.changes == 2 and len(bounds.pixels) > FEW and _many_meet(bounds) and prove_by_pairs(proof, bounds):
+            return True
+        if proof.over():
+            return False
+    except DataError:
+        pass  # no network of which pairs are followed
+    try:
+        records = _Search(proof, bounds).run()
     except DataError:
         return False
     for record in records:
@@ -44,10 +57,17 @@ def prove_by_pixels(proof: CaseProof) -> bool:
     return bool(records)
 
 
+def _many_meet(bounds: PixelBounds) -> bool:
+    """Whether sums are not tried, or cannot be."""
+    try:
+        return bool(bounds.meets.mean() > MANY_MEET)
+    except DataError:
+        return True
+
+
 class _Search:
-    def __init__(self, proof: CaseProof) -> None:
-        self._over = proof.over
-        self._bounds = PixelBounds(proof.whole.network, proof.case, strict=proof.strict)
+    def __init__(self, proof: CaseProof, bounds: PixelBounds) -> None:
+        self._over, self._bounds = proof.over, bounds
         self._whole = self._bounds.whole
         self._alone: list[tuple[CellTree, RecordedTrees]] = []
         self._sums = self._whole.count == 1

@@ -48,8 +48,6 @@ def prove_slopes(network: CheckedNetwork, case: Case, emit: Callable[[Record], N
         over: Whether time is over.
     Returns:
         Whether it is proved.
-    Raises:
-        UnsupportedOperatorError: If slopes of an operator are not known to the checker.
     """
     proof = ShellProof(SlopeBounds(network, case))
     claim, region = proof.bounds.claim, case.region

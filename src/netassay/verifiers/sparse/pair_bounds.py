@@ -92,7 +92,8 @@ class Chain:
 
 def _kept(weights: csr_array) -> Floats | csr_array:
     """Weights (outputs, inputs) as (inputs, outputs), in the form that rows and columns are cut out of."""
-    return weights.T.astype(np.float32).toarray(order="C") if prod(weights.shape) <= MOST_DENSE else csr_array(weights.T)
+    with np.errstate(over="ignore"):  # an infinite weight bounds nothing
+        return weights.T.astype(np.float32).toarray(order="C") if prod(weights.shape) <= MOST_DENSE else csr_array(weights.T)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -67,6 +67,7 @@ def second_differences(
         two_low, two_high, two_at: The same of the second ones.
         units_low, units_high: (P, v + 1) interplay of the numbers that are read, or of no rows. Then that of the choice is added as c.
         middle, radius: (P, g) interplay of the gaps instead, or of no rows.
+            What they widen is far more than the rounding of the sum.
         opened: (P, g) is set where a gap may be above 0, of outputs that both changes or interplay may move.
     """
     most = 0

@@ -173,7 +173,7 @@ class PixelPairs:
         columns = self._task.claim.graph.input_shape[2]
         singles = Sides.of(self._singles, [o.others.size for o in self._chain.operators])
         squares, blocks = (_squares(self._features, columns, width) for width in (HOME, BLOCK))
-        inside = [[s for s, square in enumerate(squares) if np.isin(square, block).all()] for block in blocks]
+        inside = [[s for s, square in enumerate(squares) if np.isin(square, block).any()] for block in blocks]
         sides = singles.together(squares), singles.together(blocks)
         for at, members in enumerate(squares):
             home = Home.of(self._chain, [self._singles[i] for i in members])

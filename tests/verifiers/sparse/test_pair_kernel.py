@@ -25,7 +25,7 @@ def plain(monkeypatch: pytest.MonkeyPatch, *replaced: tuple[str, str, str]) -> C
     """The kernel as Python, with some text of a function of it replaced."""
     changes = {name: (old, new) for name, old, new in replaced}
     space = dict(vars(pair_kernel), compiled=lambda function: function)
-    for name in ("_second", "_one", "_rise", "_in_turn", "_by_winners", "_largest", "second_differences"):
+    for name in ("_second", "_unpacked", "_one", "_rise", "_in_turn", "_by_winners", "_largest", "second_differences"):
         function = getattr(pair_kernel, name)
         source = inspect.getsource(getattr(function, "py_func", function))
         old, new = changes.get(name, ("", ""))
@@ -128,8 +128,8 @@ def test_the_compiled_kernel_is_the_python_one(monkeypatch: pytest.MonkeyPatch) 
     "bug",
     [
         ("_second", "for b in (b0, b1):", "for b in (b1, b1):"),
-        ("_in_turn", "min(el[k], least), max(eh[k], most)", "least, most"),
-        ("_in_turn", "al[k] - first_high", "al[k]"),
+        ("_in_turn", "min(el, least), max(eh, most)", "least, most"),
+        ("_in_turn", "al - first_high", "al"),
         ("_by_winners", "if top >= both:", "if top > 2 * both:"),
         ("_by_winners", "low if p == q else", "low if p == q or top_p >= 0 else"),
         ("_rise", "change >= 0", "change < 0"),

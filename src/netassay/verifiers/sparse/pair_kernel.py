@@ -73,8 +73,7 @@ def second_differences(
     most = 0
     for o in range(len(choice)):
         most = max(most, starts[o + 1] - starts[o])
-    zl, zh, al, ah = np.empty(most), np.empty(most), np.empty(most), np.empty(most)
-    bl, bh, el, eh = np.empty(most), np.empty(most), np.empty(most), np.empty(most)
+    gaps = np.empty((most, 8))
     boxed, linear = len(units_low) > 0, len(middle) > 0
     for p in range(len(one_at)):
         i, j = one_at[p], two_at[p]
@@ -100,7 +99,8 @@ def second_differences(
                 if top <= -16 * UNIT * size and size < MOST:
                     continue
                 opened[p, g] = True
-                zl[count], zh[count], al[count], ah[count], bl[count], bh[count], el[count], eh[count] = z_low[g], z, a0, a1, b0, b1, e0, e1
+                at = gaps[count]
+                at[0], at[1], at[2], at[3], at[4], at[5], at[6], at[7] = z_low[g], z, a0, a1, b0, b1, e0, e1
                 count += 1
                 total += size
                 wide += z - z_low[g]
@@ -109,7 +109,7 @@ def second_differences(
                 if not total < MOST:
                     least, greatest = -np.inf, np.inf
                 else:
-                    least, greatest = _largest(count, zl, zh, al, ah, bl, bh, el, eh)
+                    least, greatest = _largest(count, gaps)
                     loose = (256 + 16 * count) * UNIT * total + 8 * wide + UNDERFLOW
                     least, greatest = least - loose, greatest + loose
             else:
@@ -120,37 +120,43 @@ def second_differences(
 
 
 @compiled
-def _largest(count: int, zl: Array, zh: Array, al: Array, ah: Array, bl: Array, bh: Array, el: Array, eh: Array) -> tuple[float, float]:
-    """Ends of the second difference of ``F = max(0, g_1, ..., g_n)``, where no gap is above 0 at the centre: the better of two ways."""
+def _largest(count: int, gaps: Array) -> tuple[float, float]:
+    """Ends of the second difference of ``F = max(0, g_1, ..., g_n)``, where no gap is above 0 at the centre: the better of two ways.
+
+    Args:
+        count: n.
+        gaps: (n or more, 8) ends of each g, A, B and e.
+    """
     if count == 1:
-        return _one(zl[0], zh[0], al[0], ah[0], bl[0], bh[0], el[0], eh[0])
-    first, second = _in_turn(count, zl, zh, al, ah, bl, bh, el, eh), _by_winners(count, zl, zh, al, ah, bl, bh, el, eh)
+        return _one(gaps[0])
+    first, second = _in_turn(count, gaps), _by_winners(count, gaps)
     return max(first[0], second[0]), min(first[1], second[1])
 
 
 @compiled
-def _in_turn(count: int, zl: Array, zh: Array, al: Array, ah: Array, bl: Array, bh: Array, el: Array, eh: Array) -> tuple[float, float]:
+def _in_turn(count: int, gaps: Array) -> tuple[float, float]:
     """Gap by gap: ``max(M, g) = M + max(0, g - M)``; and from the ends of each of the four maxima."""
     first_low = first_high = second_low = second_high = least = most = 0.0
     both_low = both_high = at_low = at_high = 0.0
     for k in range(count):
-        a0, a1, b0, b1 = al[k] - first_high, ah[k] - first_low, bl[k] - second_high, bh[k] - second_low
-        corner_low, corner_high = _second(zl[k] / 2 + zh[k] / 2, a0, a1, b0, b1)
-        bottom, top = zl[k] + a0 + b0, zh[k] + a1 + b1
-        if min(bottom, bottom + el[k] - most) > 0:
-            least, most = el[k], eh[k]
-        elif not max(top, top + eh[k] - least) <= 0:
-            least, most = min(el[k], least), max(eh[k], most)
+        zl, zh, al, ah, bl, bh, el, eh = _unpacked(gaps[k])
+        a0, a1, b0, b1 = al - first_high, ah - first_low, bl - second_high, bh - second_low
+        corner_low, corner_high = _second(zl / 2 + zh / 2, a0, a1, b0, b1)
+        bottom, top = zl + a0 + b0, zh + a1 + b1
+        if min(bottom, bottom + el - most) > 0:
+            least, most = el, eh
+        elif not max(top, top + eh - least) <= 0:
+            least, most = min(el, least), max(eh, most)
         least, most = corner_low + least, corner_high + most
-        first_low, first_high = max(first_low, zl[k] + al[k]), max(first_high, zh[k] + ah[k])
-        second_low, second_high = max(second_low, zl[k] + bl[k]), max(second_high, zh[k] + bh[k])
-        both_low, both_high = max(both_low, zl[k] + al[k] + bl[k] + el[k]), max(both_high, zh[k] + ah[k] + bh[k] + eh[k])
-        at_low, at_high = max(at_low, zl[k]), max(at_high, zh[k])
+        first_low, first_high = max(first_low, zl + al), max(first_high, zh + ah)
+        second_low, second_high = max(second_low, zl + bl), max(second_high, zh + bh)
+        both_low, both_high = max(both_low, zl + al + bl + el), max(both_high, zh + ah + bh + eh)
+        at_low, at_high = max(at_low, zl), max(at_high, zh)
     return max(least, both_low - first_high - second_high + at_low), min(most, both_high - first_low - second_low + at_high)
 
 
 @compiled
-def _by_winners(count: int, zl: Array, zh: Array, al: Array, ah: Array, bl: Array, bh: Array, el: Array, eh: Array) -> tuple[float, float]:
+def _by_winners(count: int, gaps: Array) -> tuple[float, float]:
     """By which gap is greatest, or none above 0 (``count``), after either change and after both.
 
     At most what the gap that wins after both changes makes by itself, for F is no less than it elsewhere. At least what a gap makes by
@@ -159,15 +165,17 @@ def _by_winners(count: int, zl: Array, zh: Array, al: Array, ah: Array, bl: Arra
     """
     first, second, both = 0.0, 0.0, 0.0
     for k in range(count):
-        first, second = max(first, zl[k] + al[k]), max(second, zl[k] + bl[k])
-        both = max(both, zl[k] + al[k] + bl[k] + el[k])
+        zl, _, al, _, bl, _, el, _ = _unpacked(gaps[k])
+        first, second, both = max(first, zl + al), max(second, zl + bl), max(both, zl + al + bl + el)
     least, most = np.inf, -np.inf
     for p in range(count + 1):
-        low = high = rise_p = top_p = top = 0.0
+        rise_p = top_p = top = 0.0
         if p < count:
-            low, high = _one(zl[p], zh[p], al[p], ah[p], bl[p], bh[p], el[p], eh[p])
-            rise_p, top_p = _rise(zl[p] + al[p], zh[p] + ah[p], bl[p] + el[p]), zh[p] + ah[p]
-            top = top_p + bh[p] + eh[p]
+            zl, zh, al, ah, bl, bh, el, eh = _unpacked(gaps[p])
+            rise_p, top_p, top = _rise(zl + al, zh + ah, bl + el), zh + ah, zh + ah + bh + eh
+        low = high = 0.0
+        if p < count and (top >= both or top_p >= first):
+            low, high = _one(gaps[p])
         if top >= both:
             most = max(most, high)
         if top_p < first:
@@ -175,10 +183,19 @@ def _by_winners(count: int, zl: Array, zh: Array, al: Array, ah: Array, bl: Arra
         for q in range(count + 1):
             rise_q = top_q = 0.0
             if q < count:
-                rise_q, top_q = _rise(zl[q] + bl[q], zh[q] + bh[q], al[q] + el[q]), zh[q] + bh[q]
+                zl, zh, al, _, bl, bh, el, _ = _unpacked(gaps[q])
+                top_q = zh + bh
+                if top_q >= second and p != q:
+                    rise_q = _rise(zl + bl, zh + bh, al + el)
             if top_q >= second:
                 least = min(least, low if p == q else max(rise_p - top_q, rise_q - top_p))
     return least, most
+
+
+@compiled
+def _unpacked(gap: Array) -> tuple[float, float, float, float, float, float, float, float]:
+    """The numbers of one gap."""
+    return gap[0], gap[1], gap[2], gap[3], gap[4], gap[5], gap[6], gap[7]
 
 
 @compiled
@@ -189,8 +206,9 @@ def _rise(low: float, high: float, change: float) -> float:
 
 
 @compiled
-def _one(zl: float, zh: float, a0: float, a1: float, b0: float, b1: float, e0: float, e1: float) -> tuple[float, float]:
+def _one(gap: Array) -> tuple[float, float]:
     """Ends of the second difference of ``max(0, g)``."""
+    zl, zh, a0, a1, b0, b1, e0, e1 = _unpacked(gap)
     low, high = _second(zl / 2 + zh / 2, a0, a1, b0, b1)
     bottom, top = zl + a0 + b0, zh + a1 + b1
     if min(bottom, bottom + e0) > 0:

@@ -15,6 +15,7 @@ from cli import stand_in
 from netassay.cli.exit_codes import ExitCode
 from netassay.cli.specifications import competition_word
 from netassay.cli.verdicts import word_code
+from netassay.cli.verifying import VerifyOptions
 from netassay.results.codec import read_document, read_witness
 from netassay.results.guarantee import Guarantee
 from netassay.results.schema import json_schema
@@ -160,6 +161,20 @@ def test_time_is_limited_for_each_or_for_all(
         budget = call["budget"]
         assert budget.queries == queries
         assert (budget.seconds is None) if seconds is None else 0 < budget.seconds <= seconds
+
+
+@pytest.mark.parametrize(
+    ("options", "seconds"),
+    [
+        (VerifyOptions(), 180.0),
+        (VerifyOptions(seconds=9.0), 9.0),
+        (VerifyOptions(timeout=5.0), 15.0),
+        (VerifyOptions(timeout=5.0, seconds=9.0), 9.0),
+        (VerifyOptions(queries=8), None),
+    ],
+)
+def test_certificates_may_take_as_long_as_the_answers_together(options: VerifyOptions, seconds: float | None) -> None:
+    assert options.given(3) == seconds
 
 
 @pytest.mark.parametrize(("index", "radius", "code"), [(0, 0.2, 0), (0, 0.3, 1), (1, 0.1, 1)], ids=["holds", "violated", "misclassified"])

@@ -231,8 +231,7 @@ def _around_inputs(asked: Asked) -> ExitCode:
     code = deliver(
         answers, told, output, single=len(data) == 1, title="Verification", scale=region["scale"], asked=len(batch) + len(left_out)
     )
-    limit = asked.options.limit
-    wanted.certify(batch, answers, spent, None if limit is None else limit * len(batch))
+    wanted.certify(batch, answers, spent, asked.options.given(len(batch)))
     return ExitCode.INTERRUPTED if len(answers) < len(batch) else code
 
 
@@ -265,7 +264,7 @@ def _specification(asked: Asked) -> ExitCode:
         title=f"Verification of {Path(asked.spec).name}",
         asked=len(batch),
     )
-    wanted.certify_specification(batch, answers, specification, spent, asked.options.limit)
+    wanted.certify_specification(batch, answers, specification, spent, asked.options.given(1))
     return ExitCode.INTERRUPTED if len(answers) < len(batch) else code
 
 

@@ -84,6 +84,11 @@ class VerifyOptions:
         unlimited = self.timeout is None and self.seconds is None and self.queries is None
         return DEFAULT_TIMEOUT if unlimited else self.timeout
 
+    def given(self, questions: int) -> float | None:
+        """Seconds for so many questions together: ``--timeout`` for each, and no more than ``--seconds``."""
+        limits = [limit for limit in (None if self.limit is None else self.limit * questions, self.seconds) if limit is not None]
+        return min(limits, default=None)
+
     def budget(self, seconds: float | None) -> Budget:
         """The budget of one call that may take so many seconds."""
         from netassay.numerics.budget import Budget

@@ -177,7 +177,7 @@ class PixelPairs:
         sides = singles.together(squares), singles.together(blocks)
         for at, members in enumerate(squares):
             home = Home.of(self._chain, [self._singles[i] for i in members])
-            later = np.array([b for b, block in enumerate(blocks) if (block > members.min()).any()])
+            later = np.array([b for b, block in enumerate(blocks) if (block > members.min()).any()], dtype=np.intp)
             pairs = _Pairs(np.full(len(later), at), later, Touched.everything(home.frames, len(later)))
             pairs = self._open(home, sides[0], sides[1], pairs)
             yield self._time()
@@ -214,22 +214,19 @@ class PixelPairs:
         nodes = [_Node((int(i), int(j)), (0, 0), (0, 0)) for i, j in zip(pairs.one, pairs.other, strict=True)]
         touched = Touched.everything(home.frames, len(nodes))
         while nodes:
-            parts = [n.split(*(bank.depth(g) for g in n.features)) for n in nodes]
-            parent = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
-            waiting, nodes, masks = [child for part in parts for child in part], [], []
-            for begin in range(0, len(waiting), BATCH):
-                now = waiting[begin : begin + BATCH]
-                part = home.within(touched.of(parent[begin : begin + BATCH]))
-                rows = np.array([[bank.at(n.features[0], n.one), bank.at(n.features[1], n.other)] for n in now])
-                used, at = np.unique(rows, return_inverse=True)
-                columns = [np.searchsorted(frame.gaps, some.gaps) for frame, some in zip(home.frames, part.frames, strict=True)]
-                sides, at = bank.sides.within(columns, used), at.reshape(rows.shape)
-                holds, found = self._proved(part, sides, at[:, 0], sides, at[:, 1])
-                nodes += [now[p] for p in np.flatnonzero(~holds)]
-                masks.append(home.spread(part, found.of(~holds)))
-                yield self._time()
-            touched = Touched.joined(masks)
-            stuck = [n for n in nodes if n.one[0] == bank.depth(n.features[0]) and n.other[0] == bank.depth(n.features[1])]
+            kept = max(0, len(nodes) - BATCH // 4)
+            parts = [n.split(*(bank.depth(g) for g in n.features)) for n in nodes[kept:]]
+            now, nodes = [child for part in parts for child in part], nodes[:kept]
+            part, touched = home.within(touched.of(slice(kept, None))), touched.of(slice(kept))
+            rows = np.array([[bank.at(n.features[0], n.one), bank.at(n.features[1], n.other)] for n in now])
+            used, at = np.unique(rows, return_inverse=True)
+            columns = [np.searchsorted(frame.gaps, some.gaps) for frame, some in zip(home.frames, part.frames, strict=True)]
+            sides, at = bank.sides.within(columns, used), at.reshape(rows.shape)
+            holds, found = self._proved(part, sides, at[:, 0], sides, at[:, 1])
+            open_ = [now[p] for p in np.flatnonzero(~holds)]
+            nodes, touched = nodes + open_, Touched.joined([touched, home.spread(part, found.of(~holds))])
+            yield self._time()
+            stuck = [n for n in open_ if n.one[0] == bank.depth(n.features[0]) and n.other[0] == bank.depth(n.features[1])]
             if stuck:
                 self._look(bank, stuck)
                 if self._seen.broken:

@@ -210,7 +210,7 @@ def _concrete(kind: Any) -> set[Any]:
 
 
 def test_every_operator_has_an_evaluation_and_a_case() -> None:
-    operators = {k for k in _concrete(op.Operator) if k.__module__.startswith("netassay.")}
+    operators = {k for k in _concrete(op.Operator) if k.__module__.startswith("netassay.models.")}
     assert operators == set(EVALUATORS) | {op.Constant}
     assert {type(o) for o, _, _ in CASES} == set(EVALUATORS)
 

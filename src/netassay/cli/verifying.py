@@ -103,9 +103,8 @@ def ask_together(
     """One call about all problems; its time runs from ``started`` (``time.monotonic``), so that loading counts."""
     from netassay.assessment.verify import verify
 
-    limits = [limit for limit in (options.limit, options.seconds) if limit is not None]
-    spent = 0.0 if started is None else time.monotonic() - started
-    seconds = max(LEAST_SECONDS, min(limits) - spent) if limits else None
+    given, spent = options.given(1), 0.0 if started is None else time.monotonic() - started
+    seconds = None if given is None else max(LEAST_SECONDS, given - spent)
     how: dict[str, Any] = {
         "method": options.method,
         "seed": options.seed,

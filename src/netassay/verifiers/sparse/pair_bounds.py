@@ -190,9 +190,7 @@ class Home:
     def cut(self, before: int, outputs: Positions, after: int) -> Floats:
         """Some rows of that matrix, out of the chain's."""
         matrix = self.chain.matrices[before, after]
-        columns = np.arange(matrix.shape[1])
-        if after < len(self.frames):
-            columns = self.frames[after].units if before < self.chain.boxes else self.frames[after].gaps
+        columns = self._columns(before, after) if after < len(self.frames) else np.arange(matrix.shape[1])
         if isinstance(matrix, np.ndarray):
             return np.ascontiguousarray(matrix[np.ix_(outputs, columns)])
         return np.ascontiguousarray(matrix[outputs].toarray()[:, columns], dtype=np.float32)
@@ -203,9 +201,11 @@ class Home:
         dense = whole.part(before, after)[0]
         if after == len(self.frames):
             return dense[rows]
-        theirs, mine = whole.frames[after], self.frames[after]
-        columns = (theirs.units, mine.units) if before < self.chain.boxes else (theirs.gaps, mine.gaps)
-        return dense[np.ix_(rows, np.searchsorted(*columns))]
+        return dense[np.ix_(rows, np.searchsorted(whole._columns(before, after), self._columns(before, after)))]
+
+    def _columns(self, before: int, after: int) -> Positions:
+        """What counts of another operator, in the chain's matrix."""
+        return self.frames[after].units if before < self.chain.boxes else self.frames[after].gaps
 
     def interplay(self, ones: Sides, one: Positions, others: Sides, other: Positions) -> tuple[Array, Touched]:
         """(P, R) no row's interplay is less, for P pairs of ranges of single changes; and what it may touch.

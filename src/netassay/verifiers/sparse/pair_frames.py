@@ -51,34 +51,27 @@ class Frame:
         outputs = np.unique(reached // several)
         gaps = (outputs[:, None] * several + np.arange(several)).reshape(-1)
         choice, others = operator.choice[outputs], operator.others.T.reshape(-1)[gaps]
-        units = np.unique(np.append(others, choice))
-        units = units[units >= 0]
-        place = np.full(operator.size + 1, len(units))
-        place[units] = np.arange(len(units))
+        units, choice, others = _compact(choice, others, operator.size)
         starts = np.arange(len(outputs) + 1) * several
         low, high = (side.T.reshape(-1)[gaps] for side in (operator.low, operator.high))
-        return cls(outputs, starts, gaps, units, place[choice], place[others], low, high)
+        return cls(outputs, starts, gaps, units, choice, others, low, high)
 
     def only(self, outputs: Bools, gaps: Bools) -> Frame:
         """Of some outputs (o,), and some gaps (g,) of those."""
         gaps = gaps & np.repeat(outputs, np.diff(self.starts))
         starts = np.append(0, np.cumsum(gaps))[self.starts]
         starts = np.append(starts[:-1][outputs], starts[-1])
-        choice, others = self.choice[outputs], self.others[gaps]
-        used = np.unique(np.append(others, choice))
-        used = used[used < len(self.units)]
-        place = np.full(len(self.units) + 1, len(used))
-        place[used] = np.arange(len(used))
-        return Frame(
-            self.outputs[outputs],
-            starts,
-            self.gaps[gaps],
-            self.units[used],
-            place[choice],
-            place[others],
-            self.low[gaps],
-            self.high[gaps],
-        )
+        used, choice, others = _compact(self.choice[outputs], self.others[gaps], len(self.units))
+        return Frame(self.outputs[outputs], starts, self.gaps[gaps], self.units[used], choice, others, self.low[gaps], self.high[gaps])
+
+
+def _compact(choice: Positions, others: Positions, size: int) -> tuple[Positions, Positions, Positions]:
+    """Those of so many numbers that are read, ascending, and positions among them; -1 or ``size`` is the constant 0, which comes last."""
+    used = np.unique(np.append(others, choice))
+    used = used[(used >= 0) & (used < size)]
+    place = np.full(size + 1, len(used))
+    place[used] = np.arange(len(used))
+    return used, place[choice], place[others]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -6,13 +6,11 @@ from collections.abc import Callable
 from typing import TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from netassay.verifiers.region import Positions
 from netassay.verifiers.rounding import UNDERFLOW, UNIT, Array
 from netassay.verifiers.sparse.reach import Bools
-
-Floats = NDArray[np.float32]
+from netassay.verifiers.sparse.single_spans import Floats
 
 Function = TypeVar("Function", bound=Callable[..., object])
 

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
-from scipy.sparse import csr_array
 
 from netassay.errors import CapabilityError
 from netassay.models import nonlinear as nl
@@ -16,9 +13,9 @@ from netassay.verifiers.claim import claim_of
 from netassay.verifiers.propagation.interval import BoundedGraph
 from netassay.verifiers.sparse import pair_bounds
 from netassay.verifiers.sparse.maxima import Maximum, links
-from netassay.verifiers.sparse.pair_bounds import Chain, Home
-from netassay.verifiers.sparse.pair_frames import Frame, Sides
-from netassay.verifiers.sparse.single_spans import single
+from netassay.verifiers.sparse.pair_bounds import Chain, Home, Made, Stack
+from netassay.verifiers.sparse.pair_frames import Sides
+from netassay.verifiers.sparse.single_spans import Single
 from netassay.verifiers.sparse.window_forms import WindowForms
 from pair_worlds import COLUMNS, ROWS, STEPS, asked, grid_of_pair, pooled, row_values
 
@@ -31,7 +28,7 @@ def excesses(seed: int, scale: float = 1.0) -> tuple[float, float]:
     claim, values, rng = claim_of(question), row_values(question), np.random.default_rng(seed)
     forms = WindowForms(claim, question.ball.geometry)
     chain, n = Chain(forms), ROWS * COLUMNS
-    ones = [single(forms, g, chain.operators, STEPS // 2) for g in range(n)]
+    ones = [one.cells for one in Single.of(forms, range(n), chain.operators, STEPS // 2)]
     singles = Sides.of(ones, [o.others.size for o in chain.operators])
     center, worst, slack = values(question.center), -np.inf, []
     pairs = [(a, b) for a in range(n) for b in range(a)]
@@ -47,7 +44,7 @@ def excesses(seed: int, scale: float = 1.0) -> tuple[float, float]:
         for other in (its, two):
             worst = max(worst, float((home.interplay(own, FIRST, other, FIRST)[0] - interplay).max()))
         part = home.within(home.interplay(own, FIRST, its, FIRST)[1])
-        mine, its = Sides.runs(part.frames, ones[i]), Sides.runs(part.frames, ones[j])
+        mine, its = (Sides.cells(part.frames, ones[g]).runs() for g in (i, j))
         for cell in range(STEPS // 2):
             p, q = cell, int(rng.integers(STEPS // 2))
             found = part.interplay(mine, np.array([STEPS // 2 - 1 + p]), its, np.array([STEPS // 2 - 1 + q]))[0][0]
@@ -82,14 +79,12 @@ def test_weights_beyond_float32_bound_nothing(most_dense: int, monkeypatch: pyte
     ids=["weights underflow", "changes underflow", "sums overflow"],
 )
 def test_products_beyond_float32_are_covered(weights: list[float], change: list[float]) -> None:
-    units, none = np.arange(len(weights)), np.zeros((1, len(weights)))
-    frame = Frame(units, np.arange(len(weights) + 1), units, units, units, units, none[0], none[0])
-    chain = SimpleNamespace(boxes=0, matrices={(0, 1): csr_array(np.array(weights)[:, None])}, errors={(0, 1): 0.0})
-    sides = Sides([none.astype(np.float32)], [none.astype(np.float32)], np.zeros((1, 1)))
-    step = pair_bounds._Pass(Home(chain, [frame]), (sides, FIRST), (sides, FIRST))  # type: ignore[arg-type]
+    made = Made.none(1, [len(weights)])
+    middle, _, largest = made.place(0)
     with np.errstate(all="ignore"):
-        middle, radius = step._product(0, 1, np.array([change]), none, np.ones(len(weights), dtype=np.bool_))
-        least, most = middle.astype(np.float64) - radius, middle.astype(np.float64) + radius
+        middle[:], largest[:] = change, np.abs(change).max()
+        found, radius = made.through(Stack.of(np.array(weights, dtype=np.float32)[:, None], [len(weights)], [0.0]))
+        least, most = found.astype(np.float64) - radius, found.astype(np.float64) + radius
     exact = float(np.array(weights) @ np.array(change))
     assert not least.item() > exact
     assert not most.item() < exact

@@ -15,7 +15,7 @@ from netassay.specs.regions import Ball
 from netassay.verifiers.base import Finding, Limits, Task
 from netassay.verifiers.claim import claim_of
 from netassay.verifiers.region import Regions
-from netassay.verifiers.sparse import pair_bounds, pixel_pairs
+from netassay.verifiers.sparse import pair_bounds, pair_cells, pixel_pairs
 from netassay.verifiers.sparse.pixel_pairs import PixelPairs
 from netassay.verifiers.sparse.pixel_splitting import PixelSplitting
 from pair_worlds import COLUMNS, ROWS, asked, grid_of_pair, pooled, row_values
@@ -26,7 +26,7 @@ from sparse_enumeration import exact_least, image_strip, problem
 def _few_cells(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that small networks need finer cells than the first."""
     monkeypatch.setattr(pixel_pairs, "CELLS", 2)
-    monkeypatch.setattr(pixel_pairs, "BATCH", 16)
+    monkeypatch.setattr(pair_cells, "BATCH", 16)
     monkeypatch.setattr(pixel_pairs, "BLOCK", 2)
 
 

@@ -18,12 +18,12 @@ from scipy.sparse import csr_array
 
 from netassay.errors import CapabilityError
 from netassay.verifiers.region import Positions
-from netassay.verifiers.rounding import LARGEST, Array, up
+from netassay.verifiers.rounding import LARGEST, Array
 from netassay.verifiers.sparse.maxima import Link, links, maxima
-from netassay.verifiers.sparse.pair_frames import Ends, Frame, Sides
+from netassay.verifiers.sparse.pair_frames import Frame, Sides
 from netassay.verifiers.sparse.pair_kernel import second_differences
 from netassay.verifiers.sparse.reach import Bools
-from netassay.verifiers.sparse.single_spans import Floats, Single
+from netassay.verifiers.sparse.single_spans import Cells, Floats
 from netassay.verifiers.sparse.window_forms import WindowForms
 
 MOST_OUTPUTS = 8192
@@ -41,6 +41,9 @@ LOST = 2.0**-125
 MOST_SIZE = 1e38
 """No partial sum of float32 overflows where all sizes together are less."""
 
+MOST_TERMS = 1 << 14
+"""Sums of more terms in float32 bound nothing."""
+
 MOST_ENTRIES = 40_000_000
 """Entries of all the matrices of one network, where they are not 0."""
 
@@ -56,6 +59,7 @@ class Chain:
     Attributes:
         operators: In order.
         boxes: So many of the first pass interplay on as boxes.
+        rows: How many the claim has.
         matrices: (inputs, outputs) from the outputs of one operator to what counts of another: for ``k < boxes`` and the next one the
             numbers that it reads, for ``boxes <= k < l`` the gaps (o * m) of l, for l behind the last operator the claim's rows.
         errors: What any entry of a matrix is off by at most.
@@ -86,8 +90,13 @@ class Chain:
                 if sum(link.weights.nnz for link in found.values()) > MOST_ENTRIES:
                     raise CapabilityError("the network is too large to follow pairs through it")
             found[k, len(self.operators)] = rows if through is None else through.then(rows)
+        self.rows = len(forms.rows)
         self.matrices = {key: _kept(link.weights) for key, link in found.items()}
         self.errors = {key: link.error for key, link in found.items()}
+
+    def before(self, after: int) -> range:
+        """The operators that matrices lead from to this one, or to the claim's rows."""
+        return range(after - 1, after) if 0 < after <= self.boxes else range(self.boxes, after)
 
 
 def _kept(weights: csr_array) -> Floats | csr_array:
@@ -126,6 +135,92 @@ class Touched:
         return Touched([t[pairs] for t in self.outputs], [t[pairs] for t in self.gaps])
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Stack:
+    """A linear map of what K operators make, in float32.
+
+    Args:
+        weights: (n, c) from the outputs of the operators, one behind the other.
+        sizes: (1 + K + n, c) for the sum of radii: what is lost to rounding at all and by the largest of each operator, then the sizes of
+            the entries.
+        mass: (K,) no column's sizes sum up to more.
+    """
+
+    weights: Floats
+    sizes: Floats
+    mass: Array
+
+    @classmethod
+    def of(cls, weights: Floats, lengths: list[int], errors: list[float]) -> Stack:
+        """Its covers.
+
+        The rounding of both sums of n terms in float32 is at most ``2 n u`` times the sum of the sizes times the largest input. More terms
+        are for the rounding of the entries, the inputs and the covers themselves.
+
+        Args:
+            weights: (n, c).
+            lengths: (K,) how many of the rows are of each operator.
+            errors: (K,) what any of these entries is off by at most.
+        """
+        terms, covers = len(weights) + len(lengths) + 16, 1 + len(lengths)
+        sizes = np.empty((covers + len(weights), weights.shape[1]), dtype=np.float32)
+        np.abs(weights, out=sizes[covers:])
+        ends = covers + np.cumsum(lengths)
+        loosely = 1 + 4 * terms * HALF
+        mass = np.stack([sizes[end - n : end].sum(axis=0) for n, end in zip(lengths, ends, strict=True)]).astype(np.float64) * loosely
+        off = 2 * np.array(lengths) * np.array(errors)
+        sizes[0] = 4 * LOST * mass.sum(axis=0) + TINY
+        sizes[1:covers] = (2 * terms * (HALF * mass + LOST) + off[:, None]) * loosely
+        if terms >= MOST_TERMS:
+            sizes[:covers] = MOST_SIZE
+        return cls(weights, sizes, mass.max(axis=1, initial=0.0))
+
+    def with_constant(self) -> Stack:
+        """One more column that nothing leads to."""
+        weights, sizes = (np.pad(side, ((0, 0), (0, 1))) for side in (self.weights, self.sizes))
+        return Stack(weights, sizes, self.mass)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Made:
+    """The interplay that up to K operators make, of P pairs.
+
+    Args:
+        middle: (P, n) of their outputs, one behind the other.
+        radius: (P, 1 + K + n) whether there is any, the largest of each operator, and the radii of all outputs.
+        lengths: (K,) outputs of each.
+    """
+
+    middle: Floats
+    radius: Floats
+    lengths: list[int]
+
+    @classmethod
+    def none(cls, pairs: int, lengths: list[int]) -> Made:
+        """Nothing yet."""
+        n = sum(lengths)
+        return cls(np.zeros((pairs, n), np.float32), np.zeros((pairs, 1 + len(lengths) + n), np.float32), lengths)
+
+    def place(self, operator: int) -> tuple[Floats, Floats, Floats]:
+        """Views of what one of them makes: (P, o) middles and radii, and (P,) the largest."""
+        begin, covers = sum(self.lengths[:operator]), 1 + len(self.lengths)
+        end = begin + self.lengths[operator]
+        return self.middle[:, begin:end], self.radius[:, covers + begin : covers + end], self.radius[:, 1 + operator]
+
+    def through(self, stack: Stack) -> tuple[Floats, Floats]:
+        """(P, c) middles and radii of a map's results. Where sums may overflow, nothing is known."""
+        n, operators, covers = len(stack.weights), len(stack.mass), 1 + len(self.lengths)
+        largest = self.radius[:, 1 : 1 + operators]
+        self.radius[:, 0] = (largest != 0).any(axis=1)
+        if operators < len(self.lengths):
+            radius = np.concatenate([self.radius[:, : 1 + operators], self.radius[:, covers : covers + n]], axis=1)
+        else:
+            radius = self.radius
+        middle, spread = self.middle[:, :n] @ stack.weights, radius @ stack.sizes
+        spread[~(largest.astype(np.float64) @ stack.mass < MOST_SIZE)] = np.inf
+        return middle, spread
+
+
 @dataclass(slots=True, eq=False)
 class Home:
     """The frame of a few features, and the parts of a chain's matrices that lie in it.
@@ -133,28 +228,28 @@ class Home:
     Args:
         chain: The network.
         frames: By operator.
-        keeps: Whether it keeps matrices, for it is small.
-        whole: What it is a part of, if that keeps them.
+        whole: What it is a part of.
     """
 
     chain: Chain
     frames: list[Frame]
-    keeps: bool = False
     whole: Home | None = None
-    _parts: dict[tuple[int, int], tuple[Floats, Floats]] = field(default_factory=dict)
+    _stacks: dict[int, Stack] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, chain: Chain, features: list[Single]) -> Home:
+    def of(cls, chain: Chain, features: list[Cells]) -> Home:
         """What these features reach."""
         return cls(chain, [Frame.of(o, np.unique(np.concatenate([f.gaps[k] for f in features]))) for k, o in enumerate(chain.operators)])
 
     def within(self, touched: Touched) -> Home:
-        """Of what any of some pairs touches."""
+        """Of what any of some pairs touches: itself, if that is all."""
+        if all(o.any(axis=0).all() and g.any(axis=0).all() for o, g in zip(touched.outputs, touched.gaps, strict=True)):
+            return self
         frames = [
             f.only(np.asarray(o.any(axis=0)), np.asarray(g.any(axis=0)))
             for f, o, g in zip(self.frames, touched.outputs, touched.gaps, strict=True)
         ]
-        return Home(self.chain, frames, True, self if self.keeps else None)
+        return Home(self.chain, frames, self)
 
     def narrowed(self, part: Home, touched: Touched) -> Touched:
         """In a part of this frame, what is touched in it."""
@@ -174,38 +269,31 @@ class Home:
             gaps[-1][:, np.searchsorted(frame.gaps, smaller.gaps)] = g
         return Touched(outputs, gaps)
 
-    def part(self, before: int, after: int) -> tuple[Floats, Floats]:
-        """The matrix from the outputs of one operator to what counts of another (the claim's rows if there is none).
+    def stack(self, after: int) -> Stack:
+        """The map to what counts of an operator (the claim's rows if there is none) from those before it that matrices lead from."""
+        if after not in self._stacks:
+            before = self.chain.before(after)
+            lengths = [len(self.frames[k].outputs) for k in before]
+            found = Stack.of(self._weights(after), lengths, [self.chain.errors[k, after] for k in before])
+            self._stacks[after] = found.with_constant() if after <= self.chain.boxes else found
+        return self._stacks[after]
 
-        Returns:
-            (inputs, outputs) in float32, and the sizes of its entries.
-        """
-        if (before, after) not in self._parts:
-            dense = (
-                self.cut(before, self.frames[before].outputs, after) if self.whole is None else self._cut_again(self.whole, before, after)
-            )
-            self._parts[before, after] = dense, np.abs(dense)
-        return self._parts[before, after]
+    def _weights(self, after: int) -> Floats:
+        before, columns = self.chain.before(after), self._columns(after)
+        if self.whole is None:
+            return np.concatenate([_cut(self.chain.matrices[k, after], self.frames[k].outputs, columns) for k in before])
+        kept = self.whole.stack(after).weights
+        begins = np.cumsum([0, *(len(self.whole.frames[k].outputs) for k in before)])
+        rows = [
+            at + np.searchsorted(self.whole.frames[k].outputs, self.frames[k].outputs) for at, k in zip(begins[:-1], before, strict=True)
+        ]
+        return kept.take(np.concatenate(rows), axis=0).take(np.searchsorted(self.whole._columns(after), columns), axis=1)
 
-    def cut(self, before: int, outputs: Positions, after: int) -> Floats:
-        """Some rows of that matrix, out of the chain's."""
-        matrix = self.chain.matrices[before, after]
-        columns = self._columns(before, after) if after < len(self.frames) else np.arange(matrix.shape[1])
-        if isinstance(matrix, np.ndarray):
-            return np.ascontiguousarray(matrix[np.ix_(outputs, columns)])
-        return np.ascontiguousarray(matrix[outputs].toarray()[:, columns], dtype=np.float32)
-
-    def _cut_again(self, whole: Home, before: int, after: int) -> Floats:
-        """Out of those of the home that this one is a part of."""
-        rows = np.searchsorted(whole.frames[before].outputs, self.frames[before].outputs)
-        dense = whole.part(before, after)[0]
+    def _columns(self, after: int) -> Positions:
+        """What counts of an operator, in the chain's matrices."""
         if after == len(self.frames):
-            return dense[rows]
-        return dense[np.ix_(rows, np.searchsorted(whole._columns(before, after), self._columns(before, after)))]
-
-    def _columns(self, before: int, after: int) -> Positions:
-        """What counts of another operator, in the chain's matrix."""
-        return self.frames[after].units if before < self.chain.boxes else self.frames[after].gaps
+            return np.arange(self.chain.rows)
+        return self.frames[after].units if after <= self.chain.boxes else self.frames[after].gaps
 
     def interplay(self, ones: Sides, one: Positions, others: Sides, other: Positions) -> tuple[Array, Touched]:
         """(P, R) no row's interplay is less, for P pairs of ranges of single changes; and what it may touch.
@@ -214,105 +302,47 @@ class Home:
             ones, others: What changes do alone to the gaps of the frames.
             one, other: (P,) which of them.
         """
+        chain, touched, pairs = self.chain, Touched([], []), len(one)
         with np.errstate(all="ignore"):
-            found, touched = _Pass(self, (ones, one), (others, other)).run()
+            widths = [len(frame.outputs) for frame in self.frames]
+            made = Made.none(pairs, [])
+            for k, frame in enumerate(self.frames):
+                before = made.through(self.stack(k)) if k else (np.zeros((0, 0), np.float32),) * 2
+                if k <= chain.boxes:
+                    made = Made.none(pairs, widths[k:] if k == chain.boxes else [widths[k]])
+                moved, opened = np.zeros((pairs, len(frame.outputs)), np.bool_), np.zeros((pairs, len(frame.gaps)), np.bool_)
+                second_differences(
+                    frame.starts,
+                    frame.choice,
+                    frame.others,
+                    frame.low,
+                    frame.high,
+                    ones.low[k],
+                    ones.high[k],
+                    one,
+                    others.low[k],
+                    others.high[k],
+                    other,
+                    k <= chain.boxes,
+                    *before,
+                    *made.place(max(0, k - chain.boxes)),
+                    moved,
+                    opened,
+                )
+                touched.outputs.append(moved)
+                touched.gaps.append(opened)
+            middle, radius = (side.astype(np.float64) for side in made.through(self.stack(len(self.frames))))
+            found = np.nextafter(middle - radius, -np.inf)
         return np.where(np.isfinite(found) & (np.abs(found) < LARGEST), found, -np.inf), touched
 
 
-class _Pass:
-    def __init__(self, home: Home, one: tuple[Sides, Positions], other: tuple[Sides, Positions]) -> None:
-        self._home, self._one, self._other = home, one, other
-        self._pairs, self._count = len(one[1]), len(home.frames)
-        self._sums: dict[int, tuple[Floats, Floats]] = {}
-
-    def run(self) -> tuple[Array, Touched]:
-        boxes = self._home.chain.boxes
-        units: Ends | None = None
-        touched = Touched([], [])
-        for k in range(self._count):
-            (low, high), opened = self._second(k, units)
-            touched.outputs.append(np.asarray((low != 0) | (high != 0)))
-            touched.gaps.append(opened)
-            moves = np.asarray(touched.outputs[-1].any(axis=0))
-            middle = low / 2 + high / 2
-            radius = up(np.maximum(high - middle, middle - low))
-            units = self._boxed(k, middle, radius, moves) if k < boxes else None
-            for after in range(k + 1, self._count + 1) if k >= boxes else ():
-                self._add(k, after, middle, radius, moves)
-        if self._count not in self._sums:
-            return np.zeros((self._pairs, 1)), touched
-        middle, radius = (side.astype(np.float64) for side in self._sums[self._count])
-        return np.asarray(np.nextafter(middle - radius, -np.inf)), touched
-
-    def _second(self, k: int, units: Ends | None) -> tuple[Ends, Bools]:
-        """Ends (P, o) of the interplay that an operator passes on (behind boxes) or makes, and (P, g) which gaps may be above 0."""
-        frame = self._home.frames[k]
-        low, high = np.zeros((2, self._pairs, len(frame.outputs)))
-        opened = np.zeros((self._pairs, len(frame.gaps)), dtype=np.bool_)
-        gaps = self._sums.pop(k, (np.zeros((0, 0), dtype=np.float32),) * 2)
-        (ones, one), (others, other) = self._one, self._other
-        nothing = np.zeros((0, 0))
-        second_differences(
-            frame.starts,
-            frame.choice,
-            frame.others,
-            frame.low,
-            frame.high,
-            ones.low[k],
-            ones.high[k],
-            one,
-            others.low[k],
-            others.high[k],
-            other,
-            *(units or (nothing, nothing)),
-            *gaps,
-            low,
-            high,
-            opened,
-        )
-        return (low, high), opened
-
-    def _product(self, before: int, after: int, middle: Array, radius: Array, moves: Bools) -> tuple[Floats, Floats]:
-        """A matrix's image of a box.
-
-        The rounding of both sums of n terms in float32 is at most ``2 n u`` times the sum of the matrix' sizes times the largest input; two
-        terms more are for the rounding of the matrix and of the inputs. Where sums may overflow, nothing is known.
-        """
-        if self._home.keeps:
-            weights, sizes = self._home.part(before, after)
-        else:
-            weights = self._home.cut(before, self._home.frames[before].outputs[moves], after)
-            sizes = np.abs(weights)
-            middle, radius = middle[:, moves], radius[:, moves]
-        mass = sizes.sum(axis=0, dtype=np.float64) * (1 + 1e-6)
-        largest = (np.abs(middle) + radius).max(axis=1, keepdims=True, initial=0.0)
-        terms, off = len(sizes) + 16, 2 * len(sizes) * self._home.chain.errors[before, after]
-        tiny = LOST * (2 * mass + 2 * terms * largest) + TINY
-        loose = np.where(largest > 0, largest * (2 * terms * HALF * mass + off) * (1 + 1e-6) + tiny, 0.0)
-        loose = np.where(largest * mass < MOST_SIZE, loose, np.inf).astype(np.float32)
-        spread = radius.astype(np.float32) @ sizes
-        spread += loose
-        spread *= np.float32(1 + 1e-6)
-        return middle.astype(np.float32) @ weights, spread
-
-    def _boxed(self, k: int, middle: Array, radius: Array, moves: Bools) -> Ends | None:
-        if not moves.any():
-            return None
-        middle, radius = (side.astype(np.float64) for side in self._product(k, k + 1, middle, radius, moves))
-        constant = np.zeros((self._pairs, 1))
-        low, high = np.nextafter(middle - radius, -np.inf), np.nextafter(middle + radius, np.inf)
-        return np.concatenate([low, constant], axis=1), np.concatenate([high, constant], axis=1)
-
-    def _add(self, k: int, after: int, middle: Array, radius: Array, moves: Bools) -> None:
-        if not moves.any():
-            return
-        found = self._product(k, after, middle, radius, moves)
-        if after in self._sums:
-            before = self._sums[after]
-            found[0][:] += before[0]
-            size = np.abs(found[0])
-            size += before[1]
-            size += found[1]
-            found[1][:] += before[1]
-            found[1][:] += np.float32(8 * HALF) * size
-        self._sums[after] = found
+def _cut(matrix: Floats | csr_array, rows: Positions, columns: Positions) -> Floats:
+    """A part of it, in full."""
+    if isinstance(matrix, np.ndarray):
+        return np.asarray(matrix[np.ix_(rows, columns)])
+    some, place = matrix[rows], np.full(matrix.shape[1], -1)
+    place[columns] = np.arange(len(columns))
+    at, to = np.repeat(np.arange(len(rows)), np.diff(some.indptr)), place[some.indices]
+    found = np.zeros((len(rows), len(columns)), dtype=np.float32)
+    found[at[to >= 0], to[to >= 0]] = some.data[to >= 0]
+    return found

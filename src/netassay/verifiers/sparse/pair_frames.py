@@ -15,7 +15,7 @@ from netassay.verifiers.region import Positions
 from netassay.verifiers.rounding import Array
 from netassay.verifiers.sparse.maxima import Maximum
 from netassay.verifiers.sparse.reach import Bools
-from netassay.verifiers.sparse.single_spans import Floats, Single
+from netassay.verifiers.sparse.single_spans import Cells, Floats
 
 Number = TypeVar("Number", np.float32, np.float64)
 
@@ -88,7 +88,7 @@ class Sides:
     most: Array
 
     @classmethod
-    def of(cls, singles: list[Single], sizes: list[int]) -> Sides:
+    def of(cls, singles: list[Cells], sizes: list[int]) -> Sides:
         """Every feature over all its values, with so many gaps of each operator."""
         low, high = ([np.zeros((len(singles), size), dtype=np.float32) for size in sizes] for _ in range(2))
         for at, one in enumerate(singles):
@@ -97,18 +97,22 @@ class Sides:
         return cls(low, high, np.stack([one.most.max(axis=0) for one in singles]))
 
     @classmethod
-    def runs(cls, frames: list[Frame], one: Single) -> Sides:
-        """All runs of cells of one feature in a frame: the whole, its halves, quarters, ..., its cells (a power of 2)."""
+    def cells(cls, frames: list[Frame], one: Cells) -> Sides:
+        """Each cell of one feature in a frame."""
         low: list[Floats] = []
         high: list[Floats] = []
         for frame, gaps, *sides in zip(frames, one.gaps, one.low, one.high, strict=True):
             at = np.minimum(np.searchsorted(gaps, frame.gaps), max(len(gaps) - 1, 0))
             reached = gaps[at] == frame.gaps if len(gaps) else np.zeros(len(at), dtype=np.bool_)
-            for side, found, hull in zip(sides, (low, high), (np.minimum, np.maximum), strict=True):
-                cells = np.zeros((len(one), len(at)), dtype=np.float32)
-                cells[:, reached] = side[:, at[reached]]
-                found.append(_pyramid(cells, hull))
-        return cls(low, high, _pyramid(one.most, np.maximum))
+            for side, found in zip(sides, (low, high), strict=True):
+                found.append(np.zeros((len(one), len(at)), dtype=np.float32))
+                found[-1][:, reached] = side[:, at[reached]]
+        return cls(low, high, one.most)
+
+    def runs(self) -> Sides:
+        """All runs of these cells (a power of 2): the whole, its halves, quarters, ..., the cells."""
+        low, high = ([_pyramid(side, hull) for side in sides] for sides, hull in ((self.low, np.minimum), (self.high, np.maximum)))
+        return Sides(low, high, _pyramid(self.most, np.maximum))
 
     @classmethod
     def joined(cls, parts: list[Sides]) -> Sides:

@@ -47,15 +47,16 @@ def second_differences(
     two_low: Floats,
     two_high: Floats,
     two_at: Positions,
-    units_low: Array,
-    units_high: Array,
+    boxed: bool,
+    before: Floats,
+    around: Floats,
     middle: Floats,
     radius: Floats,
-    low: Array,
-    high: Array,
+    largest: Floats,
+    moved: Bools,
     opened: Bools,
 ) -> None:
-    """Writes ends (P, o) of ``c + max(0, g + A + B + e) - max(0, g + A) - max(0, g + B) + max(0, g)`` to ``low`` and ``high``.
+    """Writes ranges (P, o) of ``c + max(0, g + A + B + e) - max(0, g + A) - max(0, g + B) + max(0, g)``.
 
     Args:
         starts: (o + 1,) where each output's gaps begin.
@@ -63,18 +64,21 @@ def second_differences(
         z_low, z_high: (g,) of the gaps at the centre.
         one_low, one_high: (S, g) what the first changes do to the gaps; ``one_at`` (P,) which of them.
         two_low, two_high, two_at: The same of the second ones.
-        units_low, units_high: (P, v + 1) interplay of the numbers that are read, or of no rows. Then that of the choice is added as c.
-        middle, radius: (P, g) interplay of the gaps instead, or of no rows.
-            What they widen is far more than the rounding of the sum.
+        boxed: Whether that of the choice is added as c.
+        before, around: Interplay so far, middles and radii: if ``boxed``, (P, v + 1) of the numbers that are read, else (P, g) of the gaps;
+            or of no rows. What they cover is far more than the rounding of their sum.
+        middle, radius: (P, o) to write to; a radius is rounded to nearest.
+        largest: (P,) is set to the largest number of any of these ranges, rounded to nearest.
+        moved: (P, o) is set where a range is not 0.
         opened: (P, g) is set where a gap may be above 0, of outputs that both changes or interplay may move.
     """
     most = 0
     for o in range(len(choice)):
         most = max(most, starts[o + 1] - starts[o])
     gaps = np.empty((most, 8))
-    boxed, linear = len(units_low) > 0, len(middle) > 0
+    known = len(before) > 0
     for p in range(len(one_at)):
-        i, j = one_at[p], two_at[p]
+        i, j, size_of_all = one_at[p], two_at[p], 0.0
         for o in range(len(choice)):
             c = choice[o]
             count, total, wide = 0, 0.0, 0.0
@@ -83,11 +87,13 @@ def second_differences(
                 a0, a1 = np.float64(one_low[i, g]), np.float64(one_high[i, g])
                 b0, b1 = np.float64(two_low[j, g]), np.float64(two_high[j, g])
                 e0 = e1 = 0.0
-                if boxed:
+                if known and boxed:
                     u = others[g]
-                    e0, e1 = units_low[p, u] - units_high[p, c], units_high[p, u] - units_low[p, c]
-                elif linear:
-                    e0, e1 = np.float64(middle[p, g]) - radius[p, g], np.float64(middle[p, g]) + radius[p, g]
+                    between = np.float64(before[p, u]) - before[p, c]
+                    apart = np.float64(around[p, u]) + around[p, c] if u != c else 0.0
+                    e0, e1 = between - apart, between + apart
+                elif known:
+                    e0, e1 = np.float64(before[p, g]) - around[p, g], np.float64(before[p, g]) + around[p, g]
                 one_moves = one_moves or a0 != 0 or a1 != 0
                 two_moves = two_moves or b0 != 0 or b1 != 0
                 e_moves = e_moves or e0 != 0 or e1 != 0
@@ -112,9 +118,13 @@ def second_differences(
                     least, greatest = least - loose, greatest + loose
             else:
                 opened[p, starts[o] : starts[o + 1]] = False
-            if boxed:
-                least, greatest = least + units_low[p, c], greatest + units_high[p, c]
-            low[p, o], high[p, o] = least, greatest
+            if known and boxed:
+                least, greatest = least + np.float64(before[p, c]) - around[p, c], greatest + np.float64(before[p, c]) + around[p, c]
+            half_way = np.float32(least / 2 + greatest / 2)
+            middle[p, o], radius[p, o] = half_way, max(greatest - half_way, half_way - least)
+            moved[p, o] = least != 0 or greatest != 0
+            size_of_all = max(size_of_all, abs(least), abs(greatest))
+        largest[p] = size_of_all
 
 
 @compiled

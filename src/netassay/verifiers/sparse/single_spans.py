@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,16 +17,14 @@ Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Single:
-    """One feature's cells.
+class Cells:
+    """What one feature does in some cells of its values.
 
     Args:
-        ends: (C + 1,) of the cells, as offsets from the centre.
         most: (C, R) no row of the claim falls further.
         gaps, low, high: By operator, the gaps (w,) that it reaches, ascending (``Maximum``), and the ends (C, w) of what it does to them.
     """
 
-    ends: Array
     most: Array
     gaps: list[Positions]
     low: list[Floats]
@@ -39,22 +38,56 @@ class Single:
         """What it takes."""
         return sum(side.nbytes for sides in (self.low, self.high) for side in sides)
 
+    @classmethod
+    def of(cls, forms: WindowForms, groups: Sequence[int], operators: list[Maximum], low: Array, high: Array) -> list[Cells]:
+        """Bounds of some cells of each of F features.
 
-def single(forms: WindowForms, group: int, operators: list[Maximum], cells: int) -> Single:
-    """One feature's values in so many cells of equal width.
+        Args:
+            forms: The network around the input.
+            groups: The features' positions among those that can change.
+            operators: Those of the network, in order.
+            low, high: (F, C) ends of the cells, as offsets from the centre.
+        """
+        drops, spans = forms.drops(np.repeat(groups, low.shape[1]), low.reshape(-1, 1), high.reshape(-1, 1))
+        features = []
+        for begin in range(0, low.size, low.shape[1]):
+            some = slice(begin, begin + low.shape[1])
+            found = [_on_gaps(operator, [each[operator.value] for each in spans[some]]) for operator in operators]
+            features.append(cls(drops.most[some], [f[0] for f in found], [f[1] for f in found], [f[2] for f in found]))
+        return features
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Single:
+    """All values of one feature in cells.
 
     Args:
-        forms: The network around the input.
-        group: The feature's position among those that can change.
-        operators: Those of the network, in order.
-        cells: How many.
+        ends: (C + 1,) of the cells, as offsets from the centre.
+        cells: What it does in them.
     """
-    (feature,) = forms.groups[group]
-    ends = np.linspace(forms.low[feature], forms.high[feature], cells + 1)
-    ends[0], ends[-1] = forms.low[feature], forms.high[feature]
-    drops, spans = forms.drops(np.full(cells, group), ends[:-1, None], ends[1:, None])
-    found = [_on_gaps(operator, [each[operator.value] for each in spans]) for operator in operators]
-    return Single(ends, drops.most, [f[0] for f in found], [f[1] for f in found], [f[2] for f in found])
+
+    ends: Array
+    cells: Cells
+
+    @classmethod
+    def of(cls, forms: WindowForms, groups: Sequence[int], operators: list[Maximum], count: int) -> list[Single]:
+        """So many cells of equal width, of each of some features."""
+        low, high = (np.array([side[forms.groups[g][0]] for g in groups]) for side in (forms.low, forms.high))
+        ends = np.linspace(low, high, count + 1, axis=1)
+        ends[:, 0], ends[:, -1] = low, high
+        cells = Cells.of(forms, groups, operators, ends[:, :-1], ends[:, 1:])
+        return [cls(*each) for each in zip(ends, cells, strict=True)]
+
+    def part(self, run: tuple[int, int]) -> tuple[float, float]:
+        """The ends of a run: depth and position, where depth 0 is the whole. Cells are halved where it is deeper than they are."""
+        depth, at = run
+        deeper = max(0, depth - (len(self.cells).bit_length() - 1))
+        width, cell = len(self.cells) >> (depth - deeper), at >> deeper
+        low, high = float(self.ends[cell * width]), float(self.ends[(cell + 1) * width])
+        for bit in range(deeper - 1, -1, -1):
+            middle = low / 2 + high / 2
+            low, high = (middle, high) if at >> bit & 1 else (low, middle)
+        return low, high
 
 
 def _on_gaps(operator: Maximum, spans: list[tuple[Positions, Array, Array]]) -> tuple[Positions, Floats, Floats]:

@@ -26,7 +26,7 @@ from netassay.verifiers.sparse.reach import SCALING, tail
 from netassay.verifiers.sparse.window_arithmetic import Forms, Gap, formed, gaps, larger, middled, product, ranged, read
 from netassay.verifiers.sparse.windows import Sliding, Window, slid
 
-NUMBERS = 1 << 20
+NUMBERS = 1 << 22
 """Numbers that the entries read by one convolution may take: so many pixels are bounded together."""
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import combinations
+from itertools import combinations, pairwise
+from typing import Any
 
+import numpy as np
 import pytest
+import torch
 
 from netassay.errors import CapabilityError
 from netassay.numerics.box import Box
@@ -18,6 +21,7 @@ from netassay.verifiers.region import Regions
 from netassay.verifiers.sparse import pair_bounds, pair_cells, pixel_pairs
 from netassay.verifiers.sparse.pixel_pairs import PixelPairs
 from netassay.verifiers.sparse.pixel_splitting import PixelSplitting
+from netassay.verifiers.sparse.single_spans import Cells, Single
 from pair_worlds import COLUMNS, ROWS, asked, grid_of_pair, pooled, row_values
 from sparse_enumeration import exact_least, image_strip, problem
 
@@ -82,6 +86,60 @@ def test_a_claim_that_only_one_pair_breaks_is_not_proved() -> None:
         if drops[0] < drops[1]:
             *_, final = PixelPairs(replace(asking, claim=replace(asking.claim, parts=parts))).run()
             assert not final.proved
+
+
+@pytest.mark.parametrize("seed", [1, 2, 5])
+def test_threads_prove_the_same(seed: int) -> None:
+    found, threads = [], torch.get_num_threads()
+    try:
+        for count in (1, 3):
+            torch.set_num_threads(count)
+            found.append(last(asked(pooled(seed), seed)))
+    finally:
+        torch.set_num_threads(threads)
+    one, several = found
+    assert one.proved == several.proved
+    if one.proved:
+        assert (one.lower, one.subproblems) == (several.lower, several.subproblems)
+
+
+def test_an_error_in_a_square_is_no_proof(monkeypatch: pytest.MonkeyPatch) -> None:
+    bounds = pair_cells.SquareProof._open
+
+    def broken(self: pair_cells.SquareProof, *given: Any) -> Any:
+        if self._at == 3:
+            raise MemoryError
+        return bounds(self, *given)
+
+    monkeypatch.setattr(pair_cells.SquareProof, "_open", broken)
+    with pytest.raises(MemoryError):
+        last(asked(pooled(1), 1))
+
+
+def test_runs_below_a_features_cells_are_theirs() -> None:
+    """Halves of halves of a cell meet and fill it, and remembered bounds are the same as new ones."""
+    proof = PixelPairs(task(asked(pooled(1), 1)))
+    (one,) = Single.of(proof._forms, [2], proof._chain.operators, 2)
+    for depth in range(5):
+        parts = [one.part((depth, at)) for at in range(2**depth)]
+        assert parts[0][0] == one.ends[0]
+        assert parts[-1][1] == one.ends[-1]
+        assert all(a[1] == b[0] for a, b in pairwise(parts))
+        assert all(low < high for low, high in parts)
+    list(proof._prepare())
+    alone = [proof._singles[g] for g in range(len(proof._features))]
+    unused: dict[str, Any] = dict.fromkeys(("sides", "of_squares", "of_blocks", "squares", "blocks", "inside"))
+    own = {"features": proof._features, "center": proof._center, "alone": alone, "seen": proof._seen}
+    given = pair_cells.Given(task=proof._task, forms=proof._forms, chain=proof._chain, **own, **unused)
+    runs = [(3, 5), (4, 0), (3, 2)]
+    new, again = given.smaller(2, runs), given.smaller(2, runs[::-1])
+    low, high = np.array([alone[2].part(run) for run in runs]).T
+    (exact,) = Cells.of(proof._forms, [2], proof._chain.operators, low[None], high[None])
+    for found, order in ((new, slice(None)), (again, slice(None, None, -1))):
+        np.testing.assert_array_equal(found.most[order], exact.most)
+        for k in range(len(proof._chain.operators)):
+            np.testing.assert_array_equal(found.low[k][order], exact.low[k])
+            np.testing.assert_array_equal(found.high[k][order], exact.high[k])
 
 
 def test_where_nothing_can_change_the_centre_decides() -> None:

@@ -113,9 +113,7 @@ class _Bank:
         return int(self._starts[feature] + 2 ** run[0] - 1 + run[1])
 
     def _add(self, feature: int, runs: list[tuple[int, int]]) -> None:
-        given = self._given
-        low, high = np.array([given.alone[feature].part(run) for run in runs]).T
-        (cells,) = Cells.of(given.forms, [feature], given.chain.operators, low[None], high[None])
+        cells = self._given.smaller(feature, runs)
         self._smaller |= {(feature, run): len(self.sides.most) + k for k, run in enumerate(runs)}
         self.sides = Sides.joined([self.sides, Sides.cells(self._frames, cells)])
 
@@ -151,7 +149,20 @@ class Given:
     inside: list[list[int]]
     seen: Seen
     stop: Event = field(default_factory=Event)
+    _smaller: dict[tuple[int, tuple[int, int]], Cells] = field(default_factory=dict)
     _lock: Lock = field(default_factory=Lock)
+
+    def smaller(self, feature: int, runs: list[tuple[int, int]]) -> Cells:
+        """What a feature does in runs smaller than its cells. Some are remembered, since it is paired with several squares' features."""
+        found = {run: self._smaller[feature, run] for run in runs if (feature, run) in self._smaller}
+        if missing := [run for run in runs if run not in found]:
+            low, high = np.array([self.alone[feature].part(run) for run in missing]).T
+            (cells,) = Cells.of(self.forms, [feature], self.chain.operators, low[None], high[None])
+            new = {run: cells.row(k) for k, run in enumerate(missing)}
+            found |= new
+            if len(self._smaller) * new[missing[0]].bytes < self.task.limits.memory // 8:
+                self._smaller.update({(feature, run): one for run, one in new.items()})
+        return Cells.joined([found[run] for run in runs])
 
     def look(self, offsets: Array) -> None:
         """Evaluates the centre moved by offsets (N, n), inside the ball."""

@@ -17,6 +17,9 @@ Function = TypeVar("Function", bound=Callable[..., object])
 MOST = 1e300
 """Sizes beyond are not computed with: nothing is known then."""
 
+LEAST = 1e-30
+"""Sizes that are not 0 count as this at least, so that they are none in float32 either."""
+
 try:
     from numba import njit
 except ImportError:  # pragma: no cover
@@ -68,7 +71,7 @@ def second_differences(
         before, around: Interplay so far, middles and radii: if ``boxed``, (P, v + 1) of the numbers that are read, else (P, g) of the gaps;
             or of no rows. What they cover is far more than the rounding of their sum.
         middle, radius: (P, o) to write to; a radius is rounded to nearest.
-        largest: (P,) is set to the largest number of any of these ranges, rounded to nearest.
+        largest: (P,) is set to the largest size of any number in these ranges, rounded to nearest.
         moved: (P, o) is set where a range is not 0.
         opened: (P, g) is set where a gap may be above 0, of outputs that both changes or interplay may move.
     """
@@ -124,7 +127,7 @@ def second_differences(
             middle[p, o], radius[p, o] = half_way, max(greatest - half_way, half_way - least)
             moved[p, o] = least != 0 or greatest != 0
             size_of_all = max(size_of_all, abs(least), abs(greatest))
-        largest[p] = size_of_all
+        largest[p] = 0.0 if size_of_all == 0 else max(size_of_all, LEAST)
 
 
 @compiled

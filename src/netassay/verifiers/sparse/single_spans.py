@@ -38,6 +38,17 @@ class Cells:
         """What it takes."""
         return sum(side.nbytes for sides in (self.low, self.high) for side in sides)
 
+    def row(self, at: int) -> Cells:
+        """A copy of one of them."""
+        low, high = ([side[at : at + 1].copy() for side in sides] for sides in (self.low, self.high))
+        return Cells(self.most[at : at + 1].copy(), self.gaps, low, high)
+
+    @classmethod
+    def joined(cls, parts: Sequence[Cells]) -> Cells:
+        """Cells of one feature, one behind the other."""
+        low, high = ([np.concatenate(sides) for sides in zip(*(getattr(p, name) for p in parts), strict=True)] for name in ("low", "high"))
+        return cls(np.concatenate([p.most for p in parts]), parts[0].gaps, low, high)
+
     @classmethod
     def of(cls, forms: WindowForms, groups: Sequence[int], operators: list[Maximum], low: Array, high: Array) -> list[Cells]:
         """Bounds of some cells of each of F features.

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from deeptre.larger import SETTINGS, problems
 from netassay.numerics.budget import Clock
@@ -28,22 +29,25 @@ class Line:
 
     Args:
         network, image, limit: What was asked; the limit in seconds.
+        threads: How many worked on it.
         verdict: proved, broken (by a counterexample), or the reason why it is neither.
-        seconds: Processor time.
+        seconds, processor: How long it took, and processor time of all threads.
         subproblems: Cells of single pixels, and pairs of ranges, that were bounded.
     """
 
     network: str
     image: int
     limit: float
+    threads: int
     verdict: str
     seconds: float
+    processor: float
     subproblems: int
 
 
 def measured(count: int, seconds: float, file: Path) -> list[Line]:
-    """The first ``count`` images that each network classifies as labelled; those in the file with this limit are not measured again."""
-    known = {(line.network, line.image): line for line in _read(file) if line.limit == seconds}
+    """The first ``count`` images that each network classifies as labelled; not again those in the file, with this limit and as many threads."""
+    known = {(line.network, line.image): line for line in _read(file) if (line.limit, line.threads) == (seconds, torch.get_num_threads())}
     found = []
     for name in NETWORKS:
         for problem in problems(SETTINGS[name], count):
@@ -58,11 +62,12 @@ def measured(count: int, seconds: float, file: Path) -> list[Line]:
 
 
 def _one(name: str, problem: Problem, seconds: float) -> Line:
-    begin = time.process_time()
+    begin, processor = time.perf_counter(), time.process_time()
     ball = replace(problem, region=problem.ball.with_radius(2))
     *_, final = PixelSplitting().verify(Task(claim_of(ball), Regions.of([ball.region]), Limits(Clock(seconds))))
     verdict = "proved" if final.proved else "broken" if final.point is not None else final.reason
-    return Line(name, problem.index or 0, seconds, verdict, time.process_time() - begin, final.subproblems)
+    taken = time.perf_counter() - begin, time.process_time() - processor
+    return Line(name, problem.index or 0, seconds, torch.get_num_threads(), verdict, *taken, final.subproblems)
 
 
 def _read(file: Path) -> list[Line]:
@@ -77,7 +82,7 @@ def page(lines: Sequence[Line], seconds: float) -> str:
         f"""# Two changes on the 28 x 28 networks
 
 The first test images that each network classifies as labelled; any two pixels take any values in [0, 1] (`pixel-splitting`). At most \
-{seconds:g} s of time an image, one thread.
+{seconds:g} s an image; threads: {", ".join(str(n) for n in sorted({line.threads for line in lines}))}.
 """
     ]
     for name in NETWORKS:
@@ -85,11 +90,13 @@ The first test images that each network classifies as labelled; any two pixels t
         if not mine:
             continue
         done = sorted(line.seconds for line in mine if line.verdict == "proved")
-        spread = f", in {done[0]:.0f} to {done[-1]:.0f} s of processor time (median {np.median(done):.0f} s)" if done else ""
-        rows = "\n".join(f"| {line.image} | {line.verdict} | {line.seconds:.0f} | {line.subproblems:,} |" for line in mine)
+        spread = f", in {done[0]:.0f} to {done[-1]:.0f} s (median {np.median(done):.0f} s)" if done else ""
+        rows = "\n".join(
+            f"| {line.image} | {line.verdict} | {line.seconds:.0f} | {line.processor:.0f} | {line.subproblems:,} |" for line in mine
+        )
         parts.append(
             f"## {name}\n\nProved on {len(done)} of {len(mine)} images{spread}; "
             f"{sum(v <= 60 for v in done)} of them within 60 s.\n\n"
-            f"| image | verdict | processor seconds | cells and pairs bounded |\n|---:|---|---:|---:|\n{rows}\n"
+            f"| image | verdict | seconds | processor seconds | cells and pairs bounded |\n|---:|---|---:|---:|---:|\n{rows}\n"
         )
     return "\n".join(parts)

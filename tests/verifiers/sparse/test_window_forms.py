@@ -83,6 +83,41 @@ def test_no_drop_exceeds_its_bound(pooled: bool, group: str) -> None:
     assert max(excess(seed, pooled, group) for seed in range(6)) <= 0
 
 
+def excess_together(seed: int, pooled: bool) -> tuple[float, float]:
+    """The same where several features, at any pixels, change at once; and how far bounds of small cells lie above what was seen."""
+    graph = chain(seed, pooled)
+    problem = asked(graph, seed, "feature")
+    claim, rng = claim_of(problem), np.random.default_rng(seed)
+    forms, evaluator = WindowForms(claim, problem.ball.geometry), Evaluator(BoundedGraph(graph))
+    rows, center = np.concatenate([part.rows for part in claim.parts]), problem.center.reshape(-1)
+    base, worst, slack = evaluator.outputs(problem.center[None].copy()) @ rows.T, -np.inf, []
+    for _ in range(12):
+        features = rng.choice(np.flatnonzero(forms.low < forms.high), int(rng.integers(2, 4)), replace=False)
+        whole = np.stack([forms.low[features], forms.high[features]])
+        for width in (1.0, 1 / 16):
+            low = whole[0] + (whole[1] - whole[0]) * rng.integers(0, 16, (5, len(features))) / 16 * (1 - width)
+            high = low + (whole[1] - whole[0]) * width
+            drops = forms.drops_together(features, low, high)
+            seen = np.full(drops.most.shape, -np.inf)
+            for share in [*np.ndindex(*[2] * len(features)), *(rng.integers(0, 5, len(features)) / 4 for _ in range(8))]:
+                points = np.repeat(center[None], 5, axis=0)
+                points[:, features] += low + (high - low) * np.array(share)
+                seen = np.maximum(seen, base - evaluator.outputs(points.reshape(5, *graph.input_shape)) @ rows.T)
+            worst = max(worst, float((seen - drops.most).max()))
+            slack += [float(np.median(drops.most - seen))] if width < 1 else []
+    return worst, float(np.median(slack))
+
+
+@pytest.mark.parametrize("pooled", [False, True])
+def test_no_drop_of_several_features_exceeds_its_bound(pooled: bool) -> None:
+    found = [excess_together(seed, pooled) for seed in range(6)]
+    assert max(worst for worst, _ in found) <= 1e-12  # the points themselves are rounded
+    assert np.median([slack for _, slack in found]) < 0.1
+    problem = asked(chain(0, pooled), 0, "feature")
+    forms = WindowForms(claim_of(problem), problem.ball.geometry)
+    assert len(forms.drops_together(np.array([0, 5]), np.zeros((0, 2)), np.zeros((0, 2))).most) == 0
+
+
 def no_rest(monkeypatch: pytest.MonkeyPatch) -> None:
     """The remainder of a bent form is forgotten."""
     own = window_forms.carry

@@ -18,8 +18,11 @@ from netassay.verifiers.sparse.seen import Seen
 from netassay.verifiers.sparse.single_spans import Cells, Single
 from netassay.verifiers.sparse.window_forms import WindowForms
 
-MOST_DEPTH = 7
-"""So often a feature's range is halved at most."""
+MOST_DEPTH = 6
+"""So often a feature's range is halved before both are followed together."""
+
+NARROW = 1e-7
+"""Cells narrower than this share of a range are not halved further."""
 
 BATCH = 256
 """Pairs bounded at once."""
@@ -28,7 +31,7 @@ TOGETHER = 64
 """So many pairs are cut into cells together."""
 
 LOOKED = 16
-"""So many of the cells that cannot be split further are looked into for a counterexample at once."""
+"""So many cells are looked into for a counterexample at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,11 +256,48 @@ class SquareProof:
             nodes, touched = nodes + open_, Touched.joined([parents, home.spread(part, found.of(~holds))])
             yield self._time()
             small = [n for n in open_ if not n.larger(bank.depths)]
-            last = any(min(n.one[0], n.other[0]) >= MOST_DEPTH for n in small)
-            if small and (last or not looked):
+            if small and not looked:
                 self._look(small)
                 looked = True
-                yield "incomplete" if last and not self._given.seen.broken else ""
+                yield ""
+            last = [min(n.one[0], n.other[0]) >= MOST_DEPTH and not n.larger(bank.depths) for n in nodes]
+            if any(last):
+                for node in [n for n, is_last in zip(nodes, last, strict=True) if is_last]:
+                    yield from self._directly(node)
+                nodes, touched = [n for n, is_last in zip(nodes, last, strict=True) if not is_last], touched.of(~np.array(last))
+
+    def _directly(self, node: _Node) -> Iterator[str]:
+        """A pair's cell by linear forms of both values, halved along the one that moves the worst row most, until it holds."""
+        given = self._given
+        features = given.features[list(node.features)]
+        whole = np.array([np.ptp(given.alone[g].ends) for g in node.features])
+        low, high = np.array([given.alone[g].part(run) for g, run in zip(node.features, (node.one, node.other), strict=True)]).T[:, None]
+        while len(low):
+            yield self._time()
+            now, (low, high) = (low[-TOGETHER:], high[-TOGETHER:]), (low[:-TOGETHER], high[:-TOGETHER])
+            drops = given.forms.drops_together(features, *now)
+            self.work += len(now[0])
+            lower = np.nextafter(given.center - drops.most, -np.inf)
+            holds = given.holds(lower)
+            self.least = min(self.least, float(lower[holds].min(initial=np.inf)))
+            open_, row = np.flatnonzero(~holds), lower[~holds].argmin(axis=1)
+            if not len(open_):
+                continue
+            offsets = np.zeros((len(open_), given.task.region.balls[0].size))
+            offsets[:, features] = drops.corner[open_, row]
+            given.look(offsets)
+            yield ""
+            starts, ends = (side[open_] for side in now)
+            wide = (ends - starts) / whole
+            if (wide.max(axis=1) <= NARROW).any():
+                yield "incomplete"
+            pull = np.where(np.isfinite(drops.forced[open_, row]), drops.forced[open_, row], 0.0)
+            axis = (np.where(wide > NARROW, pull + 1e-3 * wide * (1e-300 + pull.max(axis=1, keepdims=True)), -1.0)).argmax(axis=1)
+            at = np.arange(len(open_))
+            middle = starts[at, axis] / 2 + ends[at, axis] / 2
+            first_ends, second_starts = ends.copy(), starts.copy()
+            first_ends[at, axis], second_starts[at, axis] = middle, middle
+            low, high = np.concatenate([low, starts, second_starts]), np.concatenate([high, first_ends, ends])
 
     def _proved(self, home: Home, ones: Sides, one: Positions, others: Sides, other: Positions) -> tuple[Bools, Touched]:
         """(P,) whether the claim holds for every input of each pair of sides, and what their interplay may touch."""

@@ -15,7 +15,7 @@ from netassay.verifiers.base import Finding, Task
 from netassay.verifiers.region import Positions
 from netassay.verifiers.rounding import Array
 from netassay.verifiers.sparse.pair_bounds import Chain
-from netassay.verifiers.sparse.pair_cells import MOST_DEPTH, Given, SquareProof
+from netassay.verifiers.sparse.pair_cells import Given, SquareProof
 from netassay.verifiers.sparse.pair_frames import Sides
 from netassay.verifiers.sparse.seen import Seen
 from netassay.verifiers.sparse.single_spans import Single
@@ -24,6 +24,9 @@ from netassay.verifiers.threads import in_threads
 
 CELLS = 16
 """Into how many cells every feature's range is cut; a power of 2."""
+
+MOST_CELLS = 128
+"""Into how many at most, where it alone may cost more than half of a margin."""
 
 AT_ONCE = 4
 """Features bounded together."""
@@ -90,7 +93,7 @@ class PixelPairs:
         count, left = CELLS, list(groups)
         while left:
             found |= dict(zip(left, Single.of(self._forms, left, self._chain.operators, count), strict=True))
-            left = [g for g in left if (2 * found[g].cells.most > self._center).any() and count < 1 << MOST_DEPTH]
+            left = [g for g in left if (2 * found[g].cells.most > self._center).any() and count < MOST_CELLS]
             count *= 2
         return found
 

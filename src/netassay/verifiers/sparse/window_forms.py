@@ -63,7 +63,7 @@ class WindowForms:
         self._factors = [self._checked(position) for position in range(self.last)]
         self._middles = [middled(low, high) for low, high in self.at]
         self._gaps = {position: self._checked_gaps(position) for position in range(self.last)}
-        self._together = max(1, NUMBERS // self._numbers())
+        self._together = max(1, NUMBERS // self._numbers(1, len(self.groups[0]) if self.groups else 0))
 
     def _checked(self, position: int) -> Array | None:
         """The factors (c, h, w) of a layer that scales number by number; None for another one that is served."""
@@ -86,11 +86,11 @@ class WindowForms:
         operator, shape = self.bounded.graph.nodes[position].operator, self.bounded.graph.shapes[position + 1]
         return gaps(self.at[position], operator, (shape[1], shape[2])) if isinstance(operator, MaxPool) else []
 
-    def _numbers(self) -> int:
-        """At most what one cell takes, in numbers."""
-        one = Window(np.array([[s // 2 for s in self._claim.graph.input_shape[1:]]]), (1, 1), self._claim.graph.input_shape[1:3])  # type: ignore[arg-type]
-        window: Window | None = one
-        most, width = 1, 1 + len(self.groups[0]) if self.groups else 1
+    def _numbers(self, side: int, features: int) -> int:
+        """At most what one cell takes, in numbers, of so many features in a square of ``side`` times ``side`` pixels."""
+        shape = self._claim.graph.input_shape[1:]
+        window: Window | None = Window(np.array([[(s - side) // 2 for s in shape]]), (side, side), (shape[0], shape[1]))
+        most, width = 1, 1 + features
         for position in range(self.last):
             operator, shapes = self.bounded.graph.nodes[position].operator, self.bounded.graph.shapes
             if window is not None and isinstance(operator, Convolution | MaxPool):
@@ -116,15 +116,32 @@ class WindowForms:
             groups: (B,) which group moves.
             low, high: (B, K) ends of the cells, as offsets from the centre.
         """
+        if not len(groups):
+            return self._nothing(), []
+        return self._bounded(np.stack([self.groups[g] for g in groups]), low, high, self._together)
+
+    def drops_together(self, features: Positions, low: Array, high: Array) -> Drops:
+        """How far each row can fall where several features, at any pixels, change at once.
+
+        Args:
+            features: (K,) which of them move.
+            low, high: (B, K) ends of the cells, as offsets from the centre.
+        """
+        if not len(low):
+            return self._nothing()
+        rows, columns = self._claim.graph.input_shape[1:]
+        side = 1 + max(int(np.ptp(features % (rows * columns) // columns)), int(np.ptp(features % columns)))
+        together = max(1, NUMBERS // self._numbers(min(side, rows, columns), len(features)))
+        return self._bounded(np.broadcast_to(features, low.shape), low, high, together)[0]
+
+    def _bounded(self, features: Positions, low: Array, high: Array, together: int) -> tuple[Drops, list[Spans]]:
         parts, spans = [], []
         with np.errstate(all="ignore"):
-            for begin in range(0, len(groups), self._together):
-                some = slice(begin, begin + self._together)
-                run = _Pass(self, groups[some], low[some], high[some])
+            for begin in range(0, len(features), together):
+                some = slice(begin, begin + together)
+                run = _Pass(self, features[some], low[some], high[some])
                 parts.append(run.run())
                 spans += run.spans
-        if not parts:
-            return self._nothing(), []
         return Drops(*(np.concatenate([getattr(p, name) for p in parts]) for name in ("most", "forced", "allowed", "corner"))), spans
 
     def _nothing(self) -> Drops:
@@ -134,10 +151,9 @@ class WindowForms:
 
 
 class _Pass:
-    def __init__(self, forms: WindowForms, groups: Positions, low: Array, high: Array) -> None:
-        self._forms, self._low, self._high = forms, low, high
-        self._features = np.stack([forms.groups[g] for g in groups])
-        self.spans: list[Spans] = [{} for _ in groups]
+    def __init__(self, forms: WindowForms, features: Positions, low: Array, high: Array) -> None:
+        self._forms, self._features, self._low, self._high = forms, features, low, high
+        self.spans: list[Spans] = [{} for _ in features]
 
     def run(self) -> Drops:
         form = self._input()
@@ -163,13 +179,16 @@ class _Pass:
         count, width = self._features.shape
         middle = self._low / 2 + self._high / 2
         half = up(np.maximum(self._high - middle, middle - self._low))
-        lines = np.zeros((width + 1, count, 1, channels))
-        at, cells = self._features // (rows * columns), np.arange(count)
+        channel, pixel = self._features // (rows * columns), self._features % (rows * columns)
+        places = np.stack([pixel // columns, pixel % columns], axis=1)  # (B, 2, K)
+        size = tuple((1 + np.ptp(places, axis=2).max(axis=0)).tolist())
+        start = np.minimum(places.min(axis=2), (rows - size[0], columns - size[1]))
+        window = Window(start, (size[0], size[1]), (rows, columns))
+        at = (places[:, 0] - start[:, :1]) * size[1] + places[:, 1] - start[:, 1:]
+        lines, cells = np.zeros((width + 1, count, size[0] * size[1], channels)), np.arange(count)
         for k in range(width):
-            lines[k, cells, 0, at[:, k]] = half[:, k]
-            lines[width, cells, 0, at[:, k]] = middle[:, k]
-        place = self._features[:, 0] % (rows * columns)
-        window = Window(np.stack([place // columns, place % columns], axis=1), (1, 1), (rows, columns))
+            lines[k, cells, at[:, k], channel[:, k]] = half[:, k]
+            lines[width, cells, at[:, k], channel[:, k]] = middle[:, k]
         return formed(lines, np.zeros(lines.shape[1:]), window)
 
     def _scaled(self, form: Forms, factors: Array) -> Forms:

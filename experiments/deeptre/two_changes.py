@@ -46,7 +46,10 @@ class Line:
 
 
 def measured(count: int, seconds: float, file: Path) -> list[Line]:
-    """The first ``count`` images that each network classifies as labelled; not again those in the file, with this limit and as many threads."""
+    """The first ``count`` images that each network classifies as labelled.
+
+    Those in the file, with this limit and as many threads, are not measured again.
+    """
     known = {(line.network, line.image): line for line in _read(file) if (line.limit, line.threads) == (seconds, torch.get_num_threads())}
     found = []
     for name in NETWORKS:

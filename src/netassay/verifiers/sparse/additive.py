@@ -23,7 +23,7 @@ from netassay.models.nonlinear import Relu
 from netassay.verifiers.base import Finding, Task
 from netassay.verifiers.region import Positions
 from netassay.verifiers.rounding import Array, up
-from netassay.verifiers.sparse.cells import cut, halved, quartered
+from netassay.verifiers.sparse.cells import NARROW, cut, halved, quartered
 from netassay.verifiers.sparse.independent import independent_set, independent_sums
 from netassay.verifiers.sparse.interplay import Interplay
 from netassay.verifiers.sparse.local_forms import Cells, Groups, LocalForms, Spans
@@ -39,9 +39,6 @@ BATCH = 128
 
 FEW = 4
 """Clusters are bounded together when their last groups are among so few."""
-
-NARROW = 1e-7
-"""Cells narrower than this share of the range are not split further."""
 
 
 @dataclass(eq=False)

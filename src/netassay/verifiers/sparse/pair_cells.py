@@ -9,8 +9,10 @@ from threading import Event, Lock
 import numpy as np
 
 from netassay.verifiers.base import Task
+from netassay.verifiers.claim import Claim
 from netassay.verifiers.region import Positions
 from netassay.verifiers.rounding import UNIT, Array
+from netassay.verifiers.sparse.cells import NARROW, axes, halves
 from netassay.verifiers.sparse.pair_bounds import Chain, Home, Touched
 from netassay.verifiers.sparse.pair_frames import Frame, Sides
 from netassay.verifiers.sparse.reach import Bools
@@ -20,9 +22,6 @@ from netassay.verifiers.sparse.window_forms import WindowForms
 
 MOST_DEPTH = 6
 """So often a feature's range is halved before both are followed together."""
-
-NARROW = 1e-7
-"""Cells narrower than this share of a range are not halved further."""
 
 BATCH = 256
 """Pairs bounded at once."""
@@ -172,10 +171,11 @@ class Given:
         with self._lock:
             self.seen.look(offsets)
 
-    def holds(self, lower: Array) -> Bools:
-        """(P,) whether all rows (P, R) hold."""
-        least = np.where(np.isnan(lower), -np.inf, lower).min(axis=1)
-        return np.array([self.task.claim.holds(float(v)) for v in least], dtype=np.bool_)
+
+def rows_hold(claim: Claim, lower: Array) -> Bools:
+    """(P,) whether a claim holds where its rows are no less than ``lower`` (P, R)."""
+    least = np.where(np.isnan(lower), -np.inf, lower).min(axis=1)
+    return np.array([claim.holds(float(v)) for v in least], dtype=np.bool_)
 
 
 class SquareProof:
@@ -278,7 +278,7 @@ class SquareProof:
             drops = given.forms.drops_together(features, *now)
             self.work += len(now[0])
             lower = np.nextafter(given.center - drops.most, -np.inf)
-            holds = given.holds(lower)
+            holds = rows_hold(given.task.claim, lower)
             self.least = min(self.least, float(lower[holds].min(initial=np.inf)))
             open_, row = np.flatnonzero(~holds), lower[~holds].argmin(axis=1)
             if not len(open_):
@@ -291,13 +291,8 @@ class SquareProof:
             wide = (ends - starts) / whole
             if (wide.max(axis=1) <= NARROW).any():
                 yield "incomplete"
-            pull = np.where(np.isfinite(drops.forced[open_, row]), drops.forced[open_, row], 0.0)
-            axis = (np.where(wide > NARROW, pull + 1e-3 * wide * (1e-300 + pull.max(axis=1, keepdims=True)), -1.0)).argmax(axis=1)
-            at = np.arange(len(open_))
-            middle = starts[at, axis] / 2 + ends[at, axis] / 2
-            first_ends, second_starts = ends.copy(), starts.copy()
-            first_ends[at, axis], second_starts[at, axis] = middle, middle
-            low, high = np.concatenate([low, starts, second_starts]), np.concatenate([high, first_ends, ends])
+            starts, ends = halves(starts, ends, axes(wide, drops.forced[open_, row]))
+            low, high = np.concatenate([low, starts]), np.concatenate([high, ends])
 
     def _proved(self, home: Home, ones: Sides, one: Positions, others: Sides, other: Positions) -> tuple[Bools, Touched]:
         """(P,) whether the claim holds for every input of each pair of sides, and what their interplay may touch."""
@@ -306,7 +301,7 @@ class SquareProof:
         mine, theirs = ones.most[one], others.most[other]
         lower = center - mine - theirs + interplay
         lower = lower - 8 * UNIT * (np.abs(center) + np.abs(mine) + np.abs(theirs) + np.abs(interplay))
-        holds = self._given.holds(lower)
+        holds = rows_hold(self._given.task.claim, lower)
         self.least = min(self.least, float(lower[holds].min(initial=np.inf)))
         return holds, touched
 

@@ -15,7 +15,7 @@ from netassay.verifiers.base import Finding, Task
 from netassay.verifiers.region import Positions
 from netassay.verifiers.rounding import Array
 from netassay.verifiers.sparse.pair_bounds import Chain
-from netassay.verifiers.sparse.pair_cells import Given, SquareProof
+from netassay.verifiers.sparse.pair_cells import Given, SquareProof, rows_hold
 from netassay.verifiers.sparse.pair_frames import Sides
 from netassay.verifiers.sparse.seen import Seen
 from netassay.verifiers.sparse.single_spans import Single
@@ -83,7 +83,7 @@ class PixelPairs:
                     yield "memory"
                 alone = np.nextafter(self._center - found.cells.most, -np.inf)
                 self._least = min(self._least, float(alone.min()))
-                if not all(self._task.claim.holds(float(v)) for v in np.where(np.isnan(alone), -np.inf, alone).min(axis=1)):
+                if not rows_hold(self._task.claim, alone).all():
                     self._look_alone(group, found.ends)
                     yield "" if self._seen.broken else "incomplete"
 

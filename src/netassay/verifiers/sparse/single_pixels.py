@@ -14,6 +14,7 @@ from netassay.errors import CapabilityError
 from netassay.verifiers.base import Finding, Task
 from netassay.verifiers.region import Positions
 from netassay.verifiers.rounding import Array
+from netassay.verifiers.sparse.cells import NARROW, axes, halves
 from netassay.verifiers.sparse.seen import Seen
 from netassay.verifiers.sparse.window_forms import WindowForms
 
@@ -22,9 +23,6 @@ FIRST_CELLS = 4
 
 BATCH = 256
 """Cells between two looks at the clock."""
-
-NARROW = 1e-7
-"""Cells narrower than this share of the range are not split further."""
 
 
 @dataclass(slots=True, eq=False)
@@ -116,13 +114,8 @@ class SinglePixels:
         wide = (cells.high - cells.low) / np.maximum(whole, 1e-300)
         if (wide.max(axis=1) <= NARROW).any():
             return cells, True
-        pull = np.where(np.isfinite(pull), pull, 0.0)
-        score = np.where(wide > NARROW, pull + 1e-3 * wide * (pull.max(axis=1, keepdims=True) + 1e-300), -1.0)
-        at, axis = np.arange(len(cells)), score.argmax(axis=1)
-        middle = cells.low[at, axis] / 2 + cells.high[at, axis] / 2
-        left, right = cells.high.copy(), cells.low.copy()
-        left[at, axis], right[at, axis] = middle, middle
-        return _Cells(cells.group, cells.low, left, cells.lower).join(_Cells(cells.group, right, cells.high, cells.lower)), False
+        low, high = halves(cells.low, cells.high, axes(wide, pull))
+        return _Cells(np.tile(cells.group, 2), low, high, np.tile(cells.lower, 2)), False
 
     def _finding(self, waiting: _Cells, reason: str) -> Finding:
         lower = min(self._settled, float(waiting.lower.min(initial=np.inf)))

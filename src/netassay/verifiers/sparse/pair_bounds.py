@@ -243,12 +243,10 @@ class Home:
 
     def within(self, touched: Touched) -> Home:
         """Of what any of some pairs touches: itself, if that is all."""
-        if all(o.any(axis=0).all() and g.any(axis=0).all() for o, g in zip(touched.outputs, touched.gaps, strict=True)):
+        kept = [(np.asarray(o.any(axis=0)), np.asarray(g.any(axis=0))) for o, g in zip(touched.outputs, touched.gaps, strict=True)]
+        if all(outputs.all() and gaps.all() for outputs, gaps in kept):
             return self
-        frames = [
-            f.only(np.asarray(o.any(axis=0)), np.asarray(g.any(axis=0)))
-            for f, o, g in zip(self.frames, touched.outputs, touched.gaps, strict=True)
-        ]
+        frames = [frame.only(*masks) for frame, masks in zip(self.frames, kept, strict=True)]
         return Home(self.chain, frames, self)
 
     def narrowed(self, part: Home, touched: Touched) -> Touched:

@@ -252,19 +252,18 @@ class SquareProof:
             columns = [np.searchsorted(frame.gaps, some.gaps) for frame, some in zip(home.frames, part.frames, strict=True)]
             sides, at = bank.sides.within(columns, used), at.reshape(-1, 2)
             holds, found = self._proved(part, sides, at[:, 0], sides, at[:, 1])
-            open_ = [now[p] for p in np.flatnonzero(~holds)]
-            nodes, touched = nodes + open_, Touched.joined([parents, home.spread(part, found.of(~holds))])
             yield self._time()
-            small = [n for n in open_ if not n.larger(bank.depths)]
+            open_ = np.flatnonzero(~holds).tolist()
+            small = [p for p in open_ if not now[p].larger(bank.depths)]
             if small and not looked:
-                self._look(small)
+                self._look([now[p] for p in small])
                 looked = True
                 yield ""
-            last = [min(n.one[0], n.other[0]) >= MOST_DEPTH and not n.larger(bank.depths) for n in nodes]
-            if any(last):
-                for node in [n for n, is_last in zip(nodes, last, strict=True) if is_last]:
-                    yield from self._directly(node)
-                nodes, touched = [n for n, is_last in zip(nodes, last, strict=True) if not is_last], touched.of(~np.array(last))
+            last = {p for p in small if min(now[p].one[0], now[p].other[0]) >= MOST_DEPTH}
+            for p in sorted(last):
+                yield from self._directly(now[p])
+            left = np.array([p for p in open_ if p not in last], dtype=np.intp)
+            nodes, touched = nodes + [now[p] for p in left], Touched.joined([parents, home.spread(part, found.of(left))])
 
     def _directly(self, node: _Node) -> Iterator[str]:
         """A pair's cell by linear forms of both values, halved along the one that moves the worst row most, until it holds."""
